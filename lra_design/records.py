@@ -1,0 +1,302 @@
+"""The values that cross the borders between the parts, each of which serialises to JSON.
+
+Every record is a frozen dataclass. `to_json` and `from_json` are the only way in and out; reading
+rejects unknown keys, wrong types and numbers that are not finite. A number that is missing is
+None, never 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, dataclass_transform
+
+from lra_design.errors import RecordError
+
+T = TypeVar("T")
+Tier = Literal["error", "warning", "info"]
+Scalar = str | int | float | bool
+"""The value of a hyperparameter."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def record(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass that refuses unknown keys when it is read from JSON."""
+    cls.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """The canonical JSON of a record: keys sorted, no NaN or infinity."""
+    return json.dumps(dataclasses.asdict(value), sort_keys=True, allow_nan=False, indent=indent)
+
+
+def from_json(cls: type[T], text: str | bytes) -> T:
+    """The record that `text` holds. Raises RecordError saying which key is wrong and how."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(cls).validate_json(text)
+    except ValidationError as error:
+        raise RecordError(f"not a {cls.__name__}: {_first_fault(cls, error)}") from None
+
+
+@functools.cache
+def _adapter(cls: type[T]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def _first_fault(cls: type, error: Any) -> str:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "the text"
+    if fault["type"] == "unexpected_keyword_argument":
+        known = [f.name for f in dataclasses.fields(cls)]
+        nearest = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        return f"unknown key '{where}'" + (f", did you mean '{nearest[0]}'?" if nearest else "")
+    return f"{where}: {fault['msg']}"
+
+
+@record
+class Finding:
+    """One violation of one check, written for the author of the candidate."""
+
+    check: str
+    """Stable id, `LRA101`."""
+    name: str
+    """Stable name of the check, `imports`."""
+    tier: Tier
+    """`error` makes the candidate invalid; `warning` is shown on the board; `info` is neither."""
+    expected: str
+    found: str
+    likely_cause: str
+    hint: str
+    """What to do next."""
+    where: str = ""
+    """A source line or the circumstances: `line 12`, `float64, B=3, L=37, causal`."""
+
+
+@record
+class CheckRun:
+    """That a check was run, over how many cases, and what it cost."""
+
+    check: str
+    name: str
+    num_cases: int
+    num_findings: int
+    seconds: float
+
+
+@record
+class Limits:
+    """What one isolated worker may use; enforced from outside the candidate's process."""
+
+    memory_bytes: int = 2 * 1024**3
+    output_bytes: int = 1024**2
+    """What it may write to stdout and stderr together."""
+    num_threads: int = 16
+    wall_seconds: float = 3600.0
+    """From start to end of the worker; every call has a limit of its own besides."""
+
+
+@record
+class IsolationRecord:
+    """How a candidate was kept apart from the judge while it ran."""
+
+    level: Literal["standard", "unsafe"]
+    landlock_abi: int | None
+    seccomp: bool
+    dropped_uid: bool
+    """The worker ran under an unused user id (only root can arrange that)."""
+    self_test_passed: bool
+    gaps: tuple[str, ...]
+    """What this level cannot stop on this machine, by name."""
+    limits: Limits
+
+
+@record
+class Versions:
+    """What computed a record."""
+
+    lra_design: str
+    contract: str
+    python: str
+    torch: str
+
+
+@record
+class Hardware:
+    """Where a record was computed."""
+
+    machine: str
+    processor: str
+    num_cpus: int
+    device: str
+    num_threads: int
+
+
+@record
+class ValidationReport:
+    """Everything known about a candidate's validity; without error findings it is its certificate."""
+
+    mechanism: str | None
+    """Name of the class, None when the file has no single mechanism."""
+    source_hash: str
+    """SHA-256 of the file's bytes, hexadecimal."""
+    mode: Literal["causal", "bidirectional"]
+    findings: tuple[Finding, ...]
+    checks: tuple[CheckRun, ...]
+    num_parameters: int | None
+    """Of one mechanism at the validator's sizes."""
+    search_space: dict[str, dict[str, Any]]
+    replay_token: str
+    """Lets the owner of the installation draw the same inputs again."""
+    seconds: float
+    isolation: IsolationRecord | None
+    """None when the source was refused before anything ran."""
+    versions: Versions
+
+    @property
+    def valid(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.tier != "error" for finding in self.findings)
+
+
+@record
+class HostConfig:
+    """The fixed network around the mechanism."""
+
+    d_model: int
+    num_heads: int
+    num_layers: int
+    d_mlp: int
+    """F, width of the feed-forward layers and of the head's hidden layer."""
+    causal: bool
+    dropout: float = 0.0
+
+
+@record
+class TrainConfig:
+    """How one network is trained."""
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_fraction: float = 0.1
+    """Share of the steps in which the learning rate rises linearly to its peak."""
+    clip_norm: float = 1.0
+    evaluate_every: int
+    """Steps between two evaluations on the validation split."""
+
+
+@record
+class Score:
+    """Accuracy on one split, computed by the judge from logits and its own labels."""
+
+    task: str
+    split: Literal["validation", "test"]
+    split_hash: str
+    accuracy: float
+    """In [0, 1]; over labelled positions where a task labels positions."""
+    num_examples: int
+    num_labels: int
+    """Number of scored labels; equals num_examples where each example has one."""
+
+
+@record
+class Usage:
+    """What a worker took, measured by the judge."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+@record
+class Run:
+    """One training with one seed: the immutable row the leaderboard is made of."""
+
+    schema: Literal[1] = 1
+    run_id: str
+    """Content hash of what was asked for: source, task, splits, configs, seed, versions."""
+    created_at: str
+    """UTC, ISO 8601."""
+    name: str
+    """Shown on the board."""
+    origin: Literal["reference", "candidate"]
+    agent: str | None
+    """Who wrote the candidate; None for references and for files validated by hand."""
+    source: str
+    source_hash: str
+    task: str
+    scale: Literal["smoke", "small", "full"]
+    setting: Literal["fixed", "tuned"]
+    mode: Literal["causal", "bidirectional"]
+    host: HostConfig
+    train: TrainConfig
+    hyperparameters: dict[str, Scalar]
+    """Of the mechanism, beyond its defaults."""
+    seed: int
+    num_parameters: int
+    """Of the whole network, counted from the exported tensors."""
+    validation: Score | None
+    test: Score | None
+    """None until the referee has scored the run."""
+    findings: tuple[Finding, ...]
+    """Of validation (warnings) and of the referee."""
+    usage: Usage
+    isolation: IsolationRecord
+    hardware: Hardware
+    versions: Versions
+    num_attempts: int = 1
+    """How many attempts the agent chose this one from: a best of many is not a first try."""
+
+
+@record
+class Feedback:
+    """What an agent is told about one attempt: never anything of a test split."""
+
+    report: ValidationReport
+    scores: tuple[Score, ...] = ()
+    """Validation scores, empty when the candidate is invalid or training failed."""
+    failure: Finding | None = None
+    """Why a valid candidate has no scores."""
+    seconds: float = 0.0
+
+    @property
+    def mean_accuracy(self) -> float | None:
+        """Mean over the scored tasks; None when there are none."""
+        if not self.scores:
+            return None
+        return sum(score.accuracy for score in self.scores) / len(self.scores)
+
+
+@record
+class Proposal:
+    """One candidate as its agent hands it in."""
+
+    source: str
+    change: str
+    """What was changed against the parent, in one line."""
+    operator: str
+    """What made it: `draft`, `mutate`, `crossover`."""
+    parents: tuple[str, ...] = ()
+    """Source hashes."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """The agent's own; returned to it in the history."""
+
+
+@record
+class Attempt:
+    """A proposal and what became of it: one line of the journal."""
+
+    index: int
+    source_hash: str
+    proposal: Proposal
+    feedback: Feedback
+    created_at: str
