@@ -1,4 +1,6 @@
-"""Where an installation keeps its data and its secret: `$LRA_DESIGN_HOME`, or `~/.local/share/lra-design`.
+"""Where an installation keeps its data and its secret.
+
+That is `$LRA_DESIGN_HOME`, or `~/.local/share/lra-design`.
 
 The secret seeds the held-out splits of generated tasks. It is made once, readable by its owner
 only, and lies outside everything a sandbox may open.
@@ -48,9 +50,9 @@ def _secret(path: Path) -> bytes:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(draft, path)  # fails when another process was first, and then its secret stands
+                os.link(draft, path)
             except FileExistsError:
-                pass
+                pass  # another process was first, and its secret stands
             finally:
                 draft.unlink()
         content = path.read_bytes()

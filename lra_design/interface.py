@@ -104,8 +104,8 @@ class Mechanism(nn.Module, ABC):
     supports_bidirectional: ClassVar[bool] = True
     """The mechanism can be built with `config.causal` False."""
     search_space: ClassVar[dict[str, dict[str, Any]]] = {}
-    """Hyperparameters a study may tune, by the name of the `__init__` argument they fill. A literal,
-    read from the syntax tree without running the file. Three kinds of entry:
+    """Hyperparameters a study may tune, by the name of the `__init__` argument they fill. A
+    literal, read from the syntax tree without running the file. Three kinds of entry:
 
         {"type": "int", "low": 4, "high": 64, "log": True}
         {"type": "float", "low": 1e-3, "high": 0.1, "log": True}

@@ -141,7 +141,7 @@ class Hardware:
 
 @record
 class ValidationReport:
-    """Everything known about a candidate's validity; without error findings it is its certificate."""
+    """What is known of a candidate's validity; without error findings it is its certificate."""
 
     mechanism: str | None
     """Name of the class, None when the file has no single mechanism."""
@@ -176,6 +176,8 @@ class HostConfig:
     d_mlp: int
     """F, width of the feed-forward layers and of the head's hidden layer."""
     causal: bool
+    positions: Literal["none", "sinusoidal"]
+    """What the host adds to the embedding; with `none` the mechanism alone can tell the order."""
     dropout: float = 0.0
 
 

@@ -1,0 +1,1 @@
+"""Reference mechanisms: one a file, each valid under the same checks as a candidate."""

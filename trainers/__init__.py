@@ -1,0 +1,1 @@
+"""Training, judging and tuning of the network around a mechanism."""

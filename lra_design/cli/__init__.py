@@ -1,0 +1,1 @@
+"""The command line: a sub-command for each part of the way of the data."""

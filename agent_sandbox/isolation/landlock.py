@@ -1,0 +1,88 @@
+"""Landlock: which files this process may open from now on. https://docs.kernel.org/userspace-api/landlock.html
+
+Every right that the kernel's version knows is taken away; reading is given back for some paths.
+TCP ports, abstract sockets and signals to processes outside are taken away where the version can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from collections.abc import Iterable
+
+from agent_sandbox.isolation.kernel import system_call
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG = 1
+_RULE_PATH_BENEATH = 1
+_WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
+_TRUNCATE = 1 << 14
+# The number of file rights by version, from 1; those of later versions are unknown here.
+_NUM_FILE_RIGHTS = (13, 14, 15, 15, 16, 16, 16)
+_TCP_BIND_AND_CONNECT = 0b11  # from version 4
+_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11  # from version 6
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _layout_ = "ms"
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def landlock_version() -> int | None:
+    """The kernel's Landlock version, 1 or more; None when it has none or it is switched off."""
+    try:
+        return system_call(_CREATE_RULESET, 0, 0, _VERSION_FLAG)
+    except OSError:
+        return None
+
+
+def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:
+    """Leave only reading below `readable`, and reading and writing the files `writable`.
+
+    Paths that do not exist are passed over. Needs no_new_privs. Cannot be undone. Raises OSError.
+    """
+    version = landlock_version() or 0
+    handled = (1 << _NUM_FILE_RIGHTS[min(version, len(_NUM_FILE_RIGHTS)) - 1]) - 1
+    ruleset = _create_ruleset(version, handled)
+    try:
+        for path in readable:
+            _allow(ruleset, path, (_READ_FILE | _READ_DIR) & handled)
+        for path in writable:
+            _allow(ruleset, path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & handled)
+        system_call(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _create_ruleset(version: int, handled: int) -> int:
+    attributes = _Ruleset(
+        handled,
+        _TCP_BIND_AND_CONNECT if version >= 4 else 0,
+        _ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0,
+    )
+    num_fields = 3 if version >= 6 else 2 if version >= 4 else 1
+    return system_call(_CREATE_RULESET, ctypes.addressof(attributes), 8 * num_fields, 0)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(parent).st_mode):
+            rights &= ~_READ_DIR
+        rule = _PathBeneath(rights, parent)
+        system_call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.addressof(rule), 0)
+    finally:
+        os.close(parent)

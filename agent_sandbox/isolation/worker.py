@@ -1,0 +1,294 @@
+"""The judge's handle on one worker: ask it, watch it, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor
+
+from agent_sandbox.isolation.channel import (
+    Channel,
+    ChannelClosedError,
+    ChannelError,
+    ChannelTimeoutError,
+    encode,
+)
+from agent_sandbox.isolation.observation import Observation, Output, observe
+from agent_sandbox.isolation.protocol import Message
+from agent_sandbox.isolation.server_pool import Ending, Server
+from lra_design.errors import CandidateFault, FaultKind, HarnessError
+from lra_design.records import Limits, Usage
+
+_LABELS: tuple[FaultKind, ...] = ("process", "network", "filesystem")
+_GRACE_SECONDS = 1.0
+"""How long a worker whose channel is closed may take to be gone."""
+_DYING_SECONDS = 30.0
+"""How long the kernel may take to end a killed worker."""
+
+
+class IsolatedWorker:
+    """One worker process. Implements `protocol.Worker`; its calls are made one at a time."""
+
+    def __init__(
+        self,
+        *,
+        server: Server,
+        pid: int,
+        process: int,
+        endpoint: socket.socket,
+        output: int,
+        limits: Limits,
+        on_end: Callable[[IsolatedWorker, bool], None],
+    ) -> None:
+        self.server = server
+        self._pid = pid
+        self._process = process
+        self._channel = Channel(endpoint, max_tensor_bytes=limits.memory_bytes)
+        self._output = Output(output, limits.output_bytes)
+        self._limits = limits
+        self._on_end = on_end
+        self._started = time.monotonic()
+        self._calls = threading.Lock()
+        self._state = threading.RLock()
+        self._num_calls = 0
+        self._fault: CandidateFault | HarnessError | None = None
+        self._killed = False
+        self._ended = False
+        self._seconds = 0.0
+        self._first = self._last = Observation()
+
+    def wait_ready(self, deadline: float) -> bool:
+        """Wait until the program stands; whether the user id was dropped. Raises HarnessError."""
+        try:
+            message = self._channel.receive(deadline=deadline)
+        except ChannelError as error:
+            self.close()
+            raise HarnessError(f"the worker did not start: {error}. {self._shown()}") from None
+        if "ready" not in message.values:
+            self.close()
+            raise HarnessError(f"the worker did not start: {message.values.get('setup_error')}")
+        self._first = self._last = observe(self._pid) or Observation()
+        return bool(message.values["ready"]["dropped_uid"])
+
+    def _shown(self) -> str:
+        return self.output.decode(errors="replace")[-500:]
+
+    def call(
+        self,
+        operation: str,
+        values: Mapping[str, Any] | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        seconds: float,
+    ) -> Message:
+        """See `protocol.Worker.call`."""
+        with self._calls:
+            self._check_alive()
+            self._num_calls += 1
+            request = {"id": self._num_calls, "operation": operation, "values": dict(values or {})}
+            try:
+                frame = encode(request, tensors or {})
+            except ChannelError as error:
+                raise HarnessError(f"cannot ask for '{operation}': {error}") from None
+            return self._judge_reply(self._exchange(operation, frame, seconds))
+
+    def _exchange(self, operation: str, frame: tuple[bytes, bytes], seconds: float) -> Message:
+        deadline = time.monotonic() + seconds
+        try:
+            self._channel.send_encoded(*frame, deadline=deadline)
+            return self._channel.receive(deadline=deadline)
+        except ChannelTimeoutError:
+            raise self._end("timeout", f"no answer to '{operation}' in {seconds:g} s") from None
+        except ChannelClosedError:
+            raise self._explain_end() from None
+        except ChannelError as error:
+            raise self._end("protocol", str(error)) from None
+        except BaseException:
+            # Interrupted half-way: its answer must not be taken for that of a later question.
+            self.close()
+            raise
+
+    def _check_alive(self) -> None:
+        with self._state:
+            if isinstance(self._fault, CandidateFault):
+                raise CandidateFault(self._fault.kind, self._fault.detail)
+            if self._fault is not None:
+                raise HarnessError(str(self._fault))
+            if self._ended:
+                raise HarnessError("this worker is closed; start another one")
+
+    def _judge_reply(self, reply: Message) -> Message:
+        values = reply.values
+        if "violation" in values:
+            raise self._violation(values["violation"])
+        if type(values.get("id")) is not int or values["id"] != self._num_calls:
+            raise self._end("protocol", "the answer belongs to no question")
+        if "error" in values:
+            raise self._raised(values["error"])
+        if not isinstance(values.get("values"), dict):
+            raise self._end("protocol", "the answer has no values")
+        self.check_output()
+        self._check_alive()
+        return Message(values["values"], reply.tensors)
+
+    def _violation(self, claim: object) -> CandidateFault:
+        kind = claim.get("kind") if isinstance(claim, dict) else None
+        detail = str(claim.get("detail"))[:500] if isinstance(claim, dict) else ""
+        for known in _LABELS:
+            if kind == known:
+                return self._end(known, detail)
+        return self._end("protocol", "a report of a violation that is none")
+
+    def _raised(self, claim: object) -> CandidateFault:
+        """The candidate's exception as its own process tells it: shown, never believed."""
+        if not isinstance(claim, dict):
+            return self._end("protocol", "a report of an exception that is none")
+        detail = f"{str(claim.get('type'))[:100]}: {str(claim.get('message'))[:2000]}"
+        if claim.get("memory") is True:
+            return self._end("memory", detail)
+        self.check_output()
+        self._check_alive()
+        return CandidateFault("raised", detail, trace=str(claim.get("trace", ""))[-4000:])
+
+    def _explain_end(self) -> Exception:
+        """Why the channel was closed, found from outside."""
+        if not self._wait_gone(_GRACE_SECONDS):
+            return self._end("protocol", "it closed its channel and ran on")
+        ending = self._finish()
+        with self._state:
+            if self._fault is None:
+                self._fault = _fault_of(ending)
+            return self._fault
+
+    def _end(self, kind: FaultKind, detail: str) -> CandidateFault:
+        """Kill it for a reason, unless there is one already; the fault to raise."""
+        fault = self.kill(kind, detail)
+        self.close()
+        return fault
+
+    def kill(self, kind: FaultKind, detail: str) -> CandidateFault:
+        """Kill the process; the first reason given is the one that every later call raises."""
+        with self._state:
+            if not isinstance(self._fault, CandidateFault):
+                self._fault = CandidateFault(kind, detail)
+            self._kill()
+            return self._fault
+
+    def _kill(self) -> None:
+        with self._state:
+            if self._ended or self._killed or self._wait_gone(0):
+                return  # a process that ended by itself was not killed
+            self._killed = True
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def _wait_gone(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def check_output(self) -> None:
+        """Take what it wrote; kill it when that is too much."""
+        if not self._output.drain():
+            allowed = self._limits.output_bytes
+            self.kill("output", f"wrote more than the {allowed} bytes allowed")
+
+    def inspect(self) -> None:
+        """Look at it from outside, as the watchdog does every few milliseconds."""
+        self.check_output()
+        with self._state:
+            if self._ended or self._killed:
+                return
+            now = observe(self._pid)
+            if now is None:
+                return
+            self._last = self._last.joined(now)
+        self._enforce(now)
+
+    def _enforce(self, now: Observation) -> None:
+        limits = self._limits
+        taken = now.private_bytes - self._first.private_bytes
+        if taken > limits.memory_bytes:
+            self.kill("memory", f"took {taken} bytes, allowed {limits.memory_bytes}")
+        elif now.num_threads > limits.num_threads:
+            self.kill("process", f"ran {now.num_threads} threads, allowed {limits.num_threads}")
+        elif time.monotonic() - self._started > limits.wall_seconds:
+            self.kill("timeout", f"ran longer than {limits.wall_seconds:g} s in all")
+
+    def usage(self) -> Usage:
+        """See `protocol.Worker.usage`."""
+        with self._state:
+            if not self._ended:
+                now = observe(self._pid)
+                self._last = self._last.joined(now) if now else self._last
+            return Usage(
+                seconds=self._seconds if self._ended else time.monotonic() - self._started,
+                cpu_seconds=self._last.cpu_seconds,
+                peak_memory_bytes=self._last.peak_bytes,
+            )
+
+    @property
+    def output(self) -> bytes:
+        """See `protocol.Worker.output`."""
+        self._output.drain()
+        return self._output.content
+
+    def close(self) -> None:
+        """See `protocol.Worker.close`."""
+        self._finish()
+
+    def _finish(self) -> Ending | None:
+        """Kill it if need be, and let go of all that is held for it. How it ended, at first."""
+        with self._state:
+            if self._ended:
+                return None
+            self._kill()
+            self._wait_gone(_DYING_SECONDS)
+            self._ended = True
+            self._seconds = time.monotonic() - self._started
+            ending = self.server.reap(self._pid)
+            if ending is not None:
+                self._last = self._last.joined(
+                    Observation(cpu_seconds=ending.cpu_seconds, peak_bytes=ending.peak_memory_bytes)
+                )
+            self._output.drain()
+            self._output.close()
+            self._channel.close()
+            os.close(self._process)
+        crashed = ending is not None and ending.code < 0 and not self._killed
+        self._on_end(self, crashed)
+        return ending
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _fault_of(ending: Ending | None) -> CandidateFault | HarnessError:
+    if ending is None:
+        return HarnessError("the fork server ended, and its workers with it; start another worker")
+    if ending.code >= 0:
+        return CandidateFault("exited", f"the process ended by itself with exit code {ending.code}")
+    number = -ending.code
+    name = signal.Signals(number).name
+    if number == signal.SIGXCPU:
+        return CandidateFault("timeout", "the process used more processor time than allowed")
+    if number == signal.SIGSYS:
+        return CandidateFault("process", "the process was ended for a forbidden system call")
+    return CandidateFault("exited", f"the process was ended by signal {number} ({name})")

@@ -1,0 +1,229 @@
+"""LRA202-206: what an output may depend on: the past (when causal), and never the padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agent_sandbox.validator.behaviour_checks import describe, padded
+from agent_sandbox.validator.compare import (
+    BFLOAT16,
+    FLOAT32,
+    FLOAT64,
+    Difference,
+    Precision,
+    difference,
+    difference_of_whole,
+    least_size,
+    size,
+)
+from agent_sandbox.validator.draw import Draw, right_padding
+from agent_sandbox.validator.examination import Built, Examination, Setup
+from agent_sandbox.validator.violation import Violation
+
+MAGNITUDES = (1.0, 30.0, 1000.0)
+"""Of what replaces the future or the padding, beside inputs of size 1."""
+GROWTH_TOLERANCE = 1e-13
+LARGEST_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of call in which outputs must not depend on what comes after them."""
+
+    built: Built
+    length: int
+    precision: Precision = FLOAT64
+    mask: Tensor | None = None
+    circumstances: dict[str, Any] = field(default_factory=dict)
+
+
+def check_causal(exam: Examination) -> Iterator[Violation]:
+    """Outputs up to t stay the same when everything after t is replaced."""
+    if not exam.main.config.causal:
+        return
+    draw = exam.draw("causal")
+    for case in _cases(exam, draw):
+        violation = _leak_in(exam, case, draw)
+        if violation is not None:
+            exam.leaks = True
+            yield violation
+            return
+
+
+def _cases(exam: Examination, draw: Draw) -> Iterator[Case]:
+    """From plain to special, so that a fault in a special case hides no plain one."""
+    main, full = exam.built(exam.main), exam.main.config.max_seq_len
+    yield Case(main, full)
+    yield Case(main, draw.odd(5, full - 2))
+    L = draw.odd(9, full - 2)
+    yield Case(main, L, mask=right_padding(torch.tensor([L - 1, L - 3]), L))
+    yield Case(main, full, circumstances={"training": True, "seed": draw.integer(0, 2**31)})
+    single = exam.built(exam.single)
+    yield Case(single, draw.odd(5, full), FLOAT32)
+    yield Case(single, draw.odd(5, full), BFLOAT16, circumstances={"autocast": True})
+    yield Case(exam.built(exam.long), exam.long.config.max_seq_len)
+
+
+def _leak_in(exam: Examination, case: Case, draw: Draw) -> Violation | None:
+    """The leak that this case shows, if any."""
+    x = draw.normal(2, case.length, case.built.setup.config.d_model)
+    y = case.built.forward(x, case.mask, **case.circumstances)
+    positions = draw.positions(case.length) if case.mask is None else [draw.integer(0, 2)]
+    for t in positions:
+        magnitude = draw.choice(magnitudes(exam, case.precision))
+        changed = replace_after(draw, x, t, magnitude)
+        z = case.built.forward(changed, case.mask, **case.circumstances)
+        kept = torch.arange(case.length) <= t
+        gap = unexplained(exam, y, z, kept.expand(2, -1), magnitude, case.precision)
+        if gap is not None:
+            return _leak(gap, t, magnitude, case.built.where(x, case.mask, **case.circumstances))
+    return None
+
+
+def magnitudes(exam: Examination, precision: Precision) -> tuple[float, ...]:
+    """Sizes of what is replaced: large ones only where rounding stays far below a leak."""
+    return (1.0,) if precision is not FLOAT64 or exam.rounds else MAGNITUDES
+
+
+def unexplained(
+    exam: Examination,
+    y: Tensor,
+    z: Tensor,
+    kept_BL: Tensor,
+    magnitude: float,
+    precision: Precision,
+) -> Difference | None:
+    """The difference of two outputs where they should be equal, when rounding does not explain it.
+
+    z is the output after inputs elsewhere were replaced by some of the given magnitude.
+    """
+    tolerance = exam.tolerance() if precision is FLOAT64 else precision.tolerance
+    kept_y, kept_z = y * kept_BL[..., None], z * kept_BL[..., None]
+    if magnitude == 1.0:
+        gap = difference(kept_y, kept_z, precision, whole=y)
+    else:
+        least = least_size(y, precision)
+        gap = difference_of_whole(kept_y, kept_z, least)
+        # A transform over the whole sequence rounds relative to its largest element.
+        growth = size(z) / max(size(kept_y), least)
+        tolerance = max(tolerance, min(GROWTH_TOLERANCE * growth, LARGEST_TOLERANCE))
+    return gap if gap.relative > tolerance else None
+
+
+def replace_after(draw: Draw, x: Tensor, t: int, magnitude: float) -> Tensor:
+    """`x` with fresh numbers of the given size after position t."""
+    changed = x.clone()
+    changed[:, t + 1 :] = magnitude * draw.normal(*x[:, t + 1 :].shape)
+    return changed
+
+
+def _leak(gap: Difference, t: int, magnitude: float, where: str) -> Violation:
+    return Violation(
+        expected=f"outputs at positions 0..{t} unchanged when the inputs after {t} are replaced",
+        found=f"{describe(gap)} (new inputs of size {magnitude:g})",
+        likely_cause="a missing or shifted causal mask, a symmetric convolution, a circular FFT, "
+        "or a statistic (mean, max, norm) over the whole length",
+        hint="Output t may use inputs 0..t: mask with triu(diagonal=1), pad convolutions on the "
+        "left, zero-pad FFTs to 2L, use running statistics.",
+        where=where,
+    )
+
+
+def check_length(exam: Examination) -> Iterator[Violation]:
+    """A prefix run alone gives the prefix of the full run: not even the length reaches back."""
+    draw = exam.draw("length")
+    for setup in (exam.main, exam.long) if exam.main.config.causal else ():
+        built, full = exam.built(setup), setup.config.max_seq_len
+        x = draw.normal(2, full, setup.config.d_model)
+        y = built.forward(x)
+        for n in (1, draw.integer(2, full - 2), full - 1):
+            gap = difference(y[:, :n], built.forward(x[:, :n]), FLOAT64, whole=y)
+            if gap.relative > exam.tolerance():
+                exam.leaks = True
+                yield Violation(
+                    expected=f"the first {n} outputs of {full} equal to those of the first {n} "
+                    "inputs run alone",
+                    found=describe(gap),
+                    likely_cause="the length of the input enters the computation: positions "
+                    "counted from the end, a factor 1/L, a decay or FFT size that changes values",
+                    hint="Count positions from 0; divide by t + 1 or by a constant.",
+                    where=built.where(x),
+                )
+                return
+
+
+def check_padding_content(exam: Examination) -> Iterator[Violation]:
+    """Outputs at real positions do not depend on what stands under the padding."""
+    draw = exam.draw("padding content")
+    for setup in exam.padding_setups():
+        built = exam.built(setup)
+        x, mask = padded(draw, setup, 1)  # alone: what the batch mixes is another check's concern
+        y = built.forward(x, mask)
+        for magnitude in magnitudes(exam, FLOAT64)[::2]:
+            other = torch.where(mask[..., None], magnitude * draw.normal(*x.shape), x)
+            gap = unexplained(exam, y, built.forward(other, mask), ~mask, magnitude, FLOAT64)
+            if gap is not None:
+                yield Violation(
+                    expected="outputs at real positions unchanged when the padding is replaced",
+                    found=f"{describe(gap)} (padding of size {magnitude:g})",
+                    likely_cause="key_padding_mask is ignored, inverted (True = padding), or "
+                    "applied to only a part of the computation",
+                    hint="Zero the inputs under the padding, or mask them as keys.",
+                    where=built.where(x, mask),
+                )
+                return
+
+
+def check_padding_amount(exam: Examination) -> Iterator[Violation]:
+    """Outputs at real positions do not depend on how much padding follows them."""
+    draw = exam.draw("padding amount")
+    for setup in exam.padding_setups():
+        built, full = exam.built(setup), setup.config.max_seq_len
+        n = draw.odd(3, full - 4)
+        x = draw.normal(2, full, setup.config.d_model)
+        alone = built.forward(x[:, :n], torch.zeros(2, n, dtype=torch.bool))
+        for L in (n + 1, draw.integer(n + 2, full - 1), full):
+            mask = right_padding(torch.tensor([n, n]), L)
+            gap = difference(alone, built.forward(x[:, :L], mask)[:, :n], FLOAT64)
+            if gap.relative > exam.tolerance():
+                yield _amount(gap, n, L - n, built.where(x[:, :L], mask))
+                return
+
+
+def _amount(gap: Difference, n: int, num_padding: int, where: str) -> Violation:
+    return Violation(
+        expected=f"outputs at {n} real positions equal with and without {num_padding} of padding",
+        found=describe(gap),
+        likely_cause="the padded length enters the computation: a mean over L, positions counted "
+        "from the end, a reversed scan that starts in the padding",
+        hint="Take the number of real positions from the mask: (~key_padding_mask).sum(1).",
+        where=where,
+    )
+
+
+def check_mask_none(exam: Examination) -> Iterator[Violation]:
+    """A mask without padding equals no mask."""
+    draw = exam.draw("mask none")
+    for setup in exam.both_modes():
+        built: Built = exam.built(setup)
+        x = draw.normal(2, _drawn_length(draw, setup), setup.config.d_model)
+        mask = torch.zeros(x.shape[:2], dtype=torch.bool)
+        gap = difference(built.forward(x), built.forward(x, mask), FLOAT64)
+        if gap.relative > exam.tolerance():
+            yield Violation(
+                expected="the same output for key_padding_mask=None and a mask that is all False",
+                found=describe(gap),
+                likely_cause="two branches that compute different things",
+                hint="Treat None as a mask that is all False.",
+                where=built.where(x),
+            )
+            return
+
+
+def _drawn_length(draw: Draw, setup: Setup) -> int:
+    return draw.odd(3, setup.config.max_seq_len)

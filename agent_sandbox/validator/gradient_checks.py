@@ -1,0 +1,202 @@
+"""LRA3xx: gradients and parameters, after a small random move of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from agent_sandbox.validator.behaviour_checks import describe, padded
+from agent_sandbox.validator.compare import (
+    FLOAT64,
+    difference,
+    difference_of_whole,
+    least_size,
+    size,
+)
+from agent_sandbox.validator.draw import right_padding
+from agent_sandbox.validator.examination import Built, Examination
+from agent_sandbox.validator.violation import Violation
+from lra_design.interface import MechanismConfig
+
+STEP = 1e-6
+"""Of the finite difference: its own error is about 1e-9 in float64."""
+GRADIENT_TOLERANCE = 1e-4
+FLOAT64_ROUNDING = 1e-16
+
+
+def check_gradient_reaches(exam: Examination) -> Iterator[Violation]:
+    """A gradient reaches the input and every parameter, in training mode."""
+    draw, built = exam.draw("gradient"), exam.built(exam.main)
+    names = {"input", *(f"parameter:{name}" for name in built.parameters())}
+    full, D = exam.main.config.max_seq_len, exam.main.config.d_model
+    x, mask = padded(draw, exam.main, 3)
+    inputs: list[tuple[Tensor, Tensor | None]] = [(draw.normal(2, full, D), None), (x, mask)]
+    for x, mask in inputs:
+        gradients = built.vjp(x, draw.normal(*x.shape), mask, training=True)
+        names -= {name for name, gradient in gradients.items() if size(gradient) != 0.0}
+    if names:
+        yield Violation(
+            expected="a gradient to the input and to every parameter",
+            found=f"none to {', '.join(sorted(name.removeprefix('parameter:') for name in names))}",
+            likely_cause="a parameter that forward does not use, a detach, no_grad or rounding on "
+            "the way, or a branch that this mode never takes",
+            hint="Make only the parameters that this config uses; remove detach() and .data.",
+            where=built.where(x, training=True),
+        )
+
+
+def check_gradient_finite(exam: Examination) -> Iterator[Violation]:
+    """Gradients are finite for ordinary, zero and padded inputs."""
+    draw, built = exam.draw("finite gradient"), exam.built(exam.main)
+    full, D = exam.main.config.max_seq_len, exam.main.config.d_model
+    x = draw.normal(3, full, D)
+    mask = right_padding(torch.tensor([0, draw.integer(1, full - 1), full]), full)
+    cases = {"ordinary": (x, None), "zero": (0 * x, None), "padded": (x, mask)}
+    for name, (given, given_mask) in cases.items():
+        gradients = built.vjp(given, draw.normal(*x.shape), given_mask)
+        bad = sorted(key for key, gradient in gradients.items() if not gradient.isfinite().all())
+        if bad:
+            yield Violation(
+                expected="finite gradients",
+                found=f"NaN or infinity in {', '.join(bad)} for {name} inputs",
+                likely_cause="a square root, norm, logarithm or division at zero, or torch.where "
+                "round a branch that is not finite",
+                hint="Add an epsilon inside the root; make both branches of torch.where finite.",
+                where=built.where(given, given_mask),
+            )
+            return
+
+
+def check_gradient_correct(exam: Examination) -> Iterator[Violation]:
+    """The gradient agrees with a finite difference along a random direction (a warning)."""
+    draw, built = exam.draw("gradient correct"), exam.built(exam.main)
+    x, mask = padded(draw, exam.main, 3)
+    weights = built.parameters()
+    cotangent, direction = draw.normal(*x.shape), draw.normal(*x.shape)
+    moves = {name: draw.normal_like(weight) for name, weight in weights.items()}
+    gradients = built.vjp(x, cotangent, mask)
+    terms = [_dot(gradients.get("input"), direction)]
+    terms += [_dot(gradients.get(f"parameter:{name}"), move) for name, move in moves.items()]
+    y, ends = built.forward(x, mask), []
+    for step in (STEP, -STEP):
+        built.set_parameters({name: w + step * moves[name] for name, w in weights.items()})
+        ends.append((built.forward(x + step * direction, mask) * cotangent).sum().item())
+    built.set_parameters(weights)
+    measured, claimed = (ends[0] - ends[1]) / (2 * STEP), sum(terms)
+    noise = max(exam.noise(), FLOAT64_ROUNDING)
+    rounding = noise * (y * cotangent).abs().sum().item() / STEP
+    scale = max(sum(map(abs, terms)), abs(measured))
+    if abs(measured - claimed) > GRADIENT_TOLERANCE * scale + 64 * rounding:
+        yield Violation(
+            tier="warning",
+            expected=f"the gradient's own slope, {claimed:.6g}, along a random direction",
+            found=f"{measured:.6g} by finite differences",
+            likely_cause="a detach, a straight-through estimator or a wrong custom backward",
+            hint="Intended? Then ignore this. Otherwise let autograd see the whole computation.",
+            where=built.where(x, mask),
+        )
+
+
+def _dot(gradient: Tensor | None, direction: Tensor) -> float:
+    """The inner product over real numbers; a complex gradient counts both its parts."""
+    if gradient is None:
+        return 0.0
+    return (gradient.conj() * direction).real.sum().item()
+
+
+def check_gradient_causal(exam: Examination) -> Iterator[Violation]:
+    """What is asked of outputs up to t sends no gradient to inputs after t."""
+    if not exam.main.config.causal:
+        return
+    draw, built = exam.draw("gradient causal"), exam.built(exam.main)
+    full, D = exam.main.config.max_seq_len, exam.main.config.d_model
+    for t in draw.positions(full):
+        x, cotangent = draw.normal(2, full, D), draw.normal(2, full, D)
+        cotangent[:, t + 1 :] = 0
+        gradient = built.vjp(x, cotangent, training=True).get("input")
+        if gradient is None:
+            return  # told by the check that asks for a gradient at all
+        future = gradient.clone()
+        future[:, : t + 1] = 0
+        gap = difference_of_whole(gradient, gradient - future, least_size(gradient, FLOAT64))
+        if gap.relative > exam.tolerance():
+            yield Violation(
+                expected=f"no gradient from outputs 0..{t} to inputs after {t}",
+                found=describe(gap).replace("output", "gradient"),
+                likely_cause="a backward that looks ahead though forward does not: a custom "
+                "autograd function, or x + (leak - leak.detach())",
+                hint="Let autograd derive the backward; apply the causal mask before any detach.",
+                where=built.where(x, training=True),
+            )
+            return
+
+
+def check_parameter_cap(exam: Examination) -> Iterator[Violation]:
+    """The mechanism has no more parameters than any honest one of its size."""
+    built = exam.built(exam.main)
+    weights = built.parameters()
+    exam.num_cases += 1
+    exam.num_parameters = sum(weight.numel() for weight in weights.values())
+    cap = exam.max_parameters or default_cap(exam.main.config)
+    if exam.num_parameters > cap:
+        largest = max(weights, key=lambda name: weights[name].numel())
+        yield Violation(
+            expected=f"at most {cap} parameters at D={exam.main.config.d_model}, "
+            f"max_seq_len={exam.main.config.max_seq_len}",
+            found=f"{exam.num_parameters}, of which {weights[largest].numel()} in {largest}",
+            likely_cause="a wide hidden layer or a table over pairs of positions",
+            hint="The whole network may have 1.1 times the parameters of the softmax host's.",
+        )
+
+
+def default_cap(config: MechanismConfig) -> int:
+    """Four softmax mechanisms (4 D^2 + 4 D each), and a table of 8 D numbers per position.
+
+    Only a sanity limit: the rule that decides is on the whole network, where it is trained.
+    """
+    D = config.d_model
+    return 16 * D * (D + 1) + 8 * D * config.max_seq_len
+
+
+def check_parameters_made_in_init(exam: Examination) -> Iterator[Violation]:
+    """No parameter appears, vanishes or changes its shape by calling the mechanism."""
+    draw = exam.draw("parameters")
+    setup = replace(exam.main, jitter=False, seed=draw.integer(0, 2**31))
+    built = exam.built(setup)
+    before = {name: tuple(weight.shape) for name, weight in built.parameters().items()}
+    x, mask = padded(draw, setup, 3)
+    built.forward(x, mask, training=True)
+    built.forward(draw.normal(1, setup.config.max_seq_len, setup.config.d_model))
+    after = {name: tuple(weight.shape) for name, weight in built.parameters().items()}
+    changed = sorted(name for name in before.keys() | after if before.get(name) != after.get(name))
+    if changed:
+        yield Violation(
+            expected="the same parameters, by name and shape, before and after forward",
+            found=f"{', '.join(changed)} made or changed by forward",
+            likely_cause="a lazy module, or a layer made at the first call",
+            hint="Make every layer in __init__; sizes are known from config.",
+            where=built.where(x, mask, training=True),
+        )
+
+
+def check_weights_complete(exam: Examination) -> Iterator[Violation]:
+    """A mechanism built elsewhere from other random numbers, with this state_dict(), is the same."""
+    draw, built = exam.draw("weights"), exam.built(exam.main)
+    x, mask = padded(draw, exam.main, 3)
+    state, y = built.state(), built.forward(x, mask)
+    exam.restart()
+    twin: Built = exam.built(replace(exam.main, jitter=False, seed=draw.integer(0, 2**31)))
+    twin.set_state(state)
+    gap = difference(y, twin.forward(x, mask), FLOAT64)
+    if gap.relative > FLOAT64.tolerance:
+        yield Violation(
+            expected="state_dict() to hold everything that was drawn at random in __init__",
+            found=f"{describe(gap)} after loading it into a second mechanism",
+            likely_cause="random numbers in a plain attribute, a list, or a buffer with "
+            "persistent=False",
+            hint="Use nn.Parameter, nn.ModuleList or register_buffer for them.",
+            where=built.where(x, mask),
+        )

@@ -1,0 +1,166 @@
+"""The program that runs in the worker, beside the candidate: it builds, calls and hands back.
+
+It shares a process with untrusted code, so nothing it says is a verdict: it returns raw tensors
+and raw facts, and the judge compares them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.fx.experimental.symbolic_shapes  # the first backward imports it: 400 ms per worker
+from torch import Tensor, nn
+
+from agent_sandbox.candidate import load_mechanism, source_hash
+from agent_sandbox.isolation.protocol import Message
+from agent_sandbox.validator.environment import Environment
+from lra_design.interface import Mechanism, MechanismConfig
+
+PLAIN_DTYPES = frozenset(
+    (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool)
+)
+"""What a tensor may be to travel; of any other output only the description does."""
+
+
+class Subject:
+    """Mechanisms under examination, by the key under which each was built."""
+
+    def __init__(self) -> None:
+        warnings.simplefilter("ignore")  # what torch warns of is not the candidate's output
+        self._environment = Environment()
+        self._modules: dict[str, Mechanism] = {}
+        self._classes: dict[str, type[Mechanism]] = {}
+
+    def build(self, request: Message) -> Message:
+        """Make a mechanism. Values: key, source, config, hyperparameters, dtype, seed."""
+        values = request.values
+        cls = self._load(values["source"])
+        torch.manual_seed(values["seed"])
+        mechanism = cls(MechanismConfig(**values["config"]), **values["hyperparameters"])
+        # Not `.to(dtype)`, which would throw away the imaginary part of complex weights.
+        mechanism = mechanism.double() if values["dtype"] == "float64" else mechanism.float()
+        self._modules[values["key"]] = mechanism.eval()
+        return Message()
+
+    def _load(self, source: str) -> type[Mechanism]:
+        name = source_hash(source.encode())
+        if name not in self._classes:
+            self._classes[name] = load_mechanism(source)
+        return self._classes[name]
+
+    def parameters(self, request: Message) -> Message:
+        """Every parameter by name. Values: key."""
+        return Message(tensors=_copies(dict(self._module(request).named_parameters())))
+
+    def set_parameters(self, request: Message) -> Message:
+        """Write the given parameters, in place. Values: key; tensors: by parameter name."""
+        parameters = dict(self._module(request).named_parameters())
+        with torch.no_grad():
+            for name, tensor in request.tensors.items():
+                parameters[name].copy_(tensor)
+        return Message()
+
+    def state(self, request: Message) -> Message:
+        """Every tensor of the state dictionary. Values: key."""
+        return Message(tensors=_copies(self._module(request).state_dict()))
+
+    def set_state(self, request: Message) -> Message:
+        """Load a state dictionary, strictly. Values: key; tensors: by name."""
+        self._module(request).load_state_dict(dict(request.tensors), strict=True)
+        return Message()
+
+    def forward(self, request: Message) -> Message:
+        """Call it. Values: key, training, autocast, seed; tensors: x, mask.
+
+        Returns the output `y`, and what `x` and `mask` hold after the call.
+        """
+        x, mask = request.tensors["x"], request.tensors.get("mask")
+        with self._circumstances(request), torch.no_grad():
+            y = _call(self._module(request), x, mask)
+        after = {"x": x} if mask is None else {"x": x, "mask": mask}
+        return _described(y, after)
+
+    def vjp(self, request: Message) -> Message:
+        """Call it and pull `cotangent` back. Values: key, training; tensors: x, mask, cotangent.
+
+        Returns the output `y`, the gradients `input` and `parameter:NAME`; those that do not exist
+        are left out.
+        """
+        module = self._module(request)
+        x = request.tensors["x"].requires_grad_()
+        leaves = {f"parameter:{name}": p for name, p in module.named_parameters()} | {"input": x}
+        trainable = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+        with self._circumstances(request), torch.enable_grad():
+            y = _call(module, x * 1, request.tensors.get("mask"))  # not a leaf, as in a host
+            found: tuple[Tensor | None, ...] = (None,) * len(trainable)
+            if isinstance(y, Tensor) and y.requires_grad:
+                found = torch.autograd.grad(
+                    y, list(trainable.values()), request.tensors["cotangent"], allow_unused=True
+                )
+        gradients = {n: g for n, g in zip(trainable, found, strict=True) if g is not None}
+        return _described(y, gradients)
+
+    def decode(self, request: Message) -> Message:
+        """Run it position by position through `init_state` and `step`. Values: key; tensors: x."""
+        module, x_BLD = self._module(request), request.tensors["x"]
+        outputs = []
+        with torch.no_grad():
+            state = module.init_state(x_BLD.shape[0], x_BLD.device, x_BLD.dtype)
+            for x_BD in x_BLD.unbind(1):
+                y_BD, state = module.step(x_BD, state)
+                outputs.append(y_BD)
+        return _described(torch.stack(outputs, dim=1), {})
+
+    def environment(self, request: Message) -> Message:
+        """Facts about the process that no mechanism may change."""
+        return Message(self._environment.facts())
+
+    def _module(self, request: Message) -> Mechanism:
+        return self._modules[request.values["key"]]
+
+    @contextlib.contextmanager
+    def _circumstances(self, request: Message) -> Any:
+        """Mode, random seed (None leaves the generator alone) and autocast of one call."""
+        values = request.values
+        if values.get("seed") is not None:
+            torch.manual_seed(values["seed"])
+        module = self._module(request).train(bool(values.get("training")))
+        enabled = bool(values.get("autocast"))
+        try:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                yield
+        finally:
+            module.eval()
+
+
+def _call(module: nn.Module, x: Tensor, mask: Tensor | None) -> object:
+    call: Callable[..., object] = module
+    return call(x) if mask is None else call(x, key_padding_mask=mask)
+
+
+def _described(y: object, others: dict[str, Tensor]) -> Message:
+    """The output with its description; without it when it is nothing that can travel."""
+    if not isinstance(y, Tensor):
+        return Message({"type": type(y).__name__}, _copies(others))
+    values = {
+        "type": "Tensor",
+        "shape": list(y.shape),
+        "dtype": str(y.dtype).removeprefix("torch."),
+        "device": y.device.type,
+        "layout": str(y.layout).removeprefix("torch."),
+    }
+    plain = y.device.type == "cpu" and y.layout == torch.strided and y.dtype in PLAIN_DTYPES
+    return Message(values, _copies(others | ({"y": y} if plain else {})))
+
+
+def _copies(tensors: dict[str, Any]) -> dict[str, Tensor]:
+    """Plain tensors with memory of their own; what is no tensor (extra state) is left out."""
+    return {
+        name: tensor.detach().resolve_conj().resolve_neg().clone().contiguous()
+        for name, tensor in tensors.items()
+        if isinstance(tensor, Tensor)
+    }

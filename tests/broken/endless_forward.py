@@ -1,0 +1,18 @@
+# LRA401: forward never returns.
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lra_design import Mechanism, MechanismConfig
+
+
+class Broken(Mechanism):
+    supports_bidirectional = False
+
+    def __init__(self, config: MechanismConfig) -> None:
+        super().__init__(config)
+        self.mix = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        while True:
+            x = x + 1

@@ -1,0 +1,25 @@
+# LRA202: only inputs with padding leak, and from their real positions alone.
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lra_design import Mechanism, MechanismConfig
+
+
+class Broken(Mechanism):
+    supports_bidirectional = False
+
+    def __init__(self, config: MechanismConfig) -> None:
+        super().__init__(config)
+        self.mix = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        steps_L1 = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
+        mean_BLD = x.cumsum(1) / steps_L1
+        if key_padding_mask is not None:
+            real_BL1 = (~key_padding_mask)[..., None]
+            total_B1D = (x * real_BL1).sum(1, keepdim=True)
+            padded_B11 = key_padding_mask.any(1)[:, None, None]
+            mean_BLD = mean_BLD + 0.1 * total_B1D * real_BL1 * padded_B11
+        return self.mix(mean_BLD)

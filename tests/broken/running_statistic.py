@@ -1,0 +1,24 @@
+# LRA209: a running scale is updated in training and used in eval.
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lra_design import Mechanism, MechanismConfig
+
+
+class Broken(Mechanism):
+    supports_bidirectional = False
+
+    def __init__(self, config: MechanismConfig) -> None:
+        super().__init__(config)
+        self.mix = nn.Linear(config.d_model, config.d_model)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        steps_L1 = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
+        mean_BLD = x.cumsum(1) / steps_L1
+        if self.training:
+            with torch.no_grad():
+                self.scale.mul_(0.9).add_(0.1 * x.detach().abs().mean())
+        return self.mix(mean_BLD) * self.scale.detach().clone()

@@ -1,0 +1,418 @@
+"""Scores: intervals and normalised scores against closed forms, grouping, ranks and anchors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from leaderboards.human import FLAG_MEANING, PUBLISHED, anchor, landmarks, resembled_family, results
+from leaderboards.scores import (
+    Entry,
+    normalised_score,
+    rank,
+    student_t_interval,
+    wilson_interval,
+)
+from leaderboards.table import board_json, percent, render_table, signed
+from lra_design.errors import RecordError
+from lra_design.records import (
+    Finding,
+    Hardware,
+    HostConfig,
+    IsolationRecord,
+    Limits,
+    Run,
+    Score,
+    TrainConfig,
+    Usage,
+    Versions,
+    from_json,
+    to_json,
+)
+
+CHANCE = {"listops-v1": 0.17, "listops-mini": 0.2}
+Z = 1.959963984540054
+"""0.975 quantile of the normal distribution."""
+
+
+def make_score(task: str, split: str, accuracy: float) -> Score:
+    return Score(
+        task=task,
+        split=split,  # type: ignore[arg-type]
+        split_hash=f"{task}-{split}",
+        accuracy=accuracy,
+        num_examples=401,
+        num_labels=401,
+    )
+
+
+def make_run(name: str, seed: int, accuracy: float | None, **changes: Any) -> Run:
+    task = changes.get("task", "listops-mini")
+    run = Run(
+        run_id=f"{name}-{seed}",
+        created_at="2026-01-02T03:04:05Z",
+        name=name,
+        origin="reference",
+        agent=None,
+        source=f"# {name}\n",
+        source_hash=f"hash-of-{name}",
+        task=task,
+        scale="smoke",
+        setting="fixed",
+        mode="causal",
+        host=HostConfig(
+            d_model=7, num_heads=1, num_layers=2, d_mlp=11, causal=True, positions="none"
+        ),
+        train=TrainConfig(
+            num_steps=13, batch_size=3, learning_rate=1e-3, weight_decay=0.0, evaluate_every=5
+        ),
+        hyperparameters={},
+        seed=seed,
+        num_parameters=1009,
+        validation=make_score(task, "validation", 0.5),
+        test=None if accuracy is None else make_score(task, "test", accuracy),
+        findings=(),
+        usage=Usage(seconds=1.5, cpu_seconds=1.25, peak_memory_bytes=2**20),
+        isolation=IsolationRecord(
+            level="standard",
+            landlock_abi=5,
+            seccomp=True,
+            dropped_uid=True,
+            self_test_passed=True,
+            gaps=(),
+            limits=Limits(),
+        ),
+        hardware=Hardware(
+            machine="x86_64", processor="cpu", num_cpus=2, device="cpu", num_threads=1
+        ),
+        versions=Versions(lra_design="0.1.0", contract="1", python="3.11", torch="2.13"),
+    )
+    return replace(run, **changes)
+
+
+def seeds(name: str, accuracies: Sequence[float], **changes: Any) -> list[Run]:
+    return [make_run(name, seed, accuracy, **changes) for seed, accuracy in enumerate(accuracies)]
+
+
+def only(runs: list[Run]) -> Entry:
+    (entry,) = rank(runs, chance=CHANCE)
+    return entry
+
+
+# Intervals and NS -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "quantile"),
+    [
+        # With 1 and 2 degrees of freedom the quantile of Student's t is known in closed form.
+        ([0.50, 0.51], math.tan(math.pi * 0.475)),
+        ([0.50, 0.52, 0.54], 0.95 / math.sqrt(2 * 0.975 * 0.025)),
+    ],
+    ids=["2-seeds", "3-seeds"],
+)
+def test_student_t_interval_is_the_closed_form(values: list[float], quantile: float) -> None:
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    half = quantile * spread / math.sqrt(len(values))
+    assert student_t_interval(values) == pytest.approx((mean - half, mean + half), abs=1e-9)
+
+
+@pytest.mark.parametrize("num_examples", [7, 2003])
+def test_wilson_interval_is_the_closed_form(num_examples: int) -> None:
+    n = num_examples
+    half = Z / 2 / math.sqrt(n + Z * Z)
+    assert wilson_interval(0.5, n) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-12)
+    assert wilson_interval(0.0, n) == pytest.approx((0.0, Z * Z / (n + Z * Z)), abs=1e-12)
+    assert wilson_interval(1.0, n) == pytest.approx((n / (n + Z * Z), 1.0), abs=1e-12)
+
+
+@given(st.floats(0, 1), st.integers(1, 10**6))
+def test_wilson_interval_holds_its_accuracy_and_stays_in_range(accuracy: float, n: int) -> None:
+    low, high = wilson_interval(accuracy, n)
+    assert 0 <= low <= accuracy + 1e-12
+    assert accuracy - 1e-12 <= high <= 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=11))
+def test_student_t_interval_holds_its_mean_and_stays_in_range(values: list[float]) -> None:
+    low, high = student_t_interval(values)
+    mean = sum(values) / len(values)
+    assert 0 <= low <= mean + 1e-12
+    assert mean - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"),
+    [(0.0, 0.0), (0.9, 0.5), (0.99, 1.0), (0.999, 1.5), (1.0, 2.0)],
+)
+def test_normalised_score_counts_orders_of_magnitude_of_error(
+    accuracy: float, expected: float
+) -> None:
+    # phi(chance) = 0 and phi(sota) = 2; with 5,000 labels a = 1 counts as 1 - 1e-4.
+    score = normalised_score(accuracy, chance=0.0, sota=0.99, num_labels=5000)
+    assert score == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_normalised_score_never_falls_when_accuracy_rises(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    scores = [normalised_score(a, chance=0.17, sota=0.64, num_labels=101) for a in (low, high)]
+    assert scores[0] <= scores[1]
+
+
+def test_normalised_score_refuses_anchors_in_the_wrong_order() -> None:
+    with pytest.raises(ValueError, match="chance < sota"):
+        normalised_score(0.5, chance=0.7, sota=0.6, num_labels=101)
+
+
+# Published results ----------------------------------------------------------------------------
+
+
+def test_the_anchor_is_the_best_confirmed_result() -> None:
+    best = anchor("listops")
+    assert best is not None
+    assert (best.system, best.accuracy) == ("B2S6", 0.6385)
+    assert anchor("no-such-family") is None
+    assert landmarks("listops")[0] == best
+
+
+def test_numbers_from_memory_never_anchor() -> None:
+    unconfirmed = [row for row in PUBLISHED if "unconfirmed" in row.flags]
+    assert len(unconfirmed) == 6
+    assert not any(row.may_anchor for row in unconfirmed)
+
+
+def test_published_results_are_accuracies_with_a_source_each_once() -> None:
+    assert len({(row.system, row.source, row.size) for row in PUBLISHED}) == len(PUBLISHED)
+    for row in PUBLISHED:
+        assert 0.1 < row.accuracy < 0.7, row
+        assert row.source.strip()
+        assert row.source.strip() != row.system
+        assert set(row.flags) <= set(FLAG_MEANING)
+    accuracies = [row.accuracy for row in results("listops")]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_a_smaller_listops_resembles_the_family_and_is_not_of_it() -> None:
+    assert resembled_family("listops-mini") == "listops"
+    assert resembled_family("listops-v1") is None
+    assert resembled_family("recall-v1") is None
+
+
+# Entries --------------------------------------------------------------------------------------
+
+
+def test_an_entry_gathers_its_seeds() -> None:
+    finding = Finding(
+        check="LRA213",
+        name="finite",
+        tier="warning",
+        expected="finite",
+        found="inf",
+        likely_cause="exp",
+        hint="subtract the maximum",
+    )
+    runs = [
+        make_run("softmax", 2, 0.40, findings=(finding,)),
+        make_run("softmax", 0, 0.44, num_attempts=7),
+        make_run("softmax", 1, None, findings=(finding,)),
+    ]
+    entry = only(runs)
+    assert entry.seeds == (0, 2)
+    assert entry.run_ids == ("softmax-0", "softmax-1", "softmax-2")
+    assert entry.test is not None
+    assert entry.test.mean == pytest.approx(0.42)
+    assert entry.test.kind == "student-t over seeds"
+    assert entry.validation == pytest.approx(0.5)
+    assert entry.findings == (finding,)
+    assert entry.num_attempts == 7
+    assert from_json(Entry, to_json(entry)) == entry
+
+
+def test_one_seed_gets_an_interval_over_examples() -> None:
+    entry = only([make_run("softmax", 0, 0.5)])
+    assert entry.test is not None
+    assert entry.test.kind == "wilson over examples"
+    assert (entry.test.low, entry.test.high) == wilson_interval(0.5, 401)
+
+
+def test_what_is_missing_is_none() -> None:
+    entry = only([make_run("softmax", 0, None, validation=None)])
+    assert entry.test is None
+    assert entry.validation is None
+    assert entry.seeds == ()
+    assert (entry.gap_points, entry.normalised, entry.rank) == (None, None, None)
+    assert not entry.tied_with_best
+
+
+def test_a_task_without_a_published_result_has_chance_and_no_gap() -> None:
+    entry = only(seeds("softmax", [0.4, 0.5]))
+    assert entry.chance == 0.2
+    assert (entry.gap_points, entry.normalised, entry.normalised_capped) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "capped"), [(0.1, 0.0), (0.4, None), (0.7, 1.0)], ids=["below", "within", "above"]
+)
+def test_a_task_with_a_published_result_is_held_against_it(
+    accuracy: float, capped: float | None
+) -> None:
+    entry = only([make_run("softmax", 0, accuracy, task="listops-v1")])
+    expected = normalised_score(accuracy, chance=0.17, sota=0.6385, num_labels=401)
+    assert entry.gap_points == pytest.approx(100 * (accuracy - 0.6385))
+    assert entry.normalised == pytest.approx(expected)
+    assert entry.normalised_capped == (pytest.approx(expected) if capped is None else capped)
+
+
+def test_without_chance_there_is_a_gap_and_no_normalised_score() -> None:
+    (entry,) = rank([make_run("softmax", 0, 0.5, task="listops-v1")], chance={})
+    assert entry.gap_points == pytest.approx(-13.85)
+    assert (entry.chance, entry.normalised) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source_hash": "another"},
+        {"task": "listops-v1"},
+        {"scale": "full"},
+        {"setting": "tuned"},
+        {"mode": "bidirectional"},
+        {"hyperparameters": {"width": 3}},
+        {
+            "host": HostConfig(
+                d_model=5, num_heads=1, num_layers=2, d_mlp=11, causal=True, positions="none"
+            )
+        },
+        {"train": replace(make_run("", 0, None).train, num_steps=17)},
+        {"test": replace(make_score("listops-mini", "test", 0.5), split_hash="another")},
+        {"validation": replace(make_score("listops-mini", "test", 0.5), split_hash="another")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_runs_under_other_conditions_are_another_entry(changes: dict[str, Any]) -> None:
+    runs = [make_run("softmax", 0, 0.5), make_run("softmax", 1, 0.5, **changes)]
+    assert len(rank(runs, chance=CHANCE)) == 2
+
+
+def test_running_a_seed_again_does_not_replace_its_score() -> None:
+    first = make_run("softmax", 0, 0.4)
+    again = make_run("softmax", 0, 0.6, run_id="again", versions=replace(first.versions, torch="3"))
+    unscored = make_run("softmax", 0, None, run_id="unscored")
+    entry = only([unscored, first, again])
+    assert entry.test is not None
+    assert entry.test.mean == 0.4
+    assert entry.run_ids == ("softmax-0",)
+
+
+@pytest.mark.parametrize("accuracy", [math.nan, math.inf, -0.1, 1.1])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_score_that_is_no_accuracy_is_refused(accuracy: float, split: str) -> None:
+    changes = {split: make_score("listops-mini", split, accuracy)}
+    run = make_run("softmax", 0, 0.5, **changes)
+    with pytest.raises(RecordError, match=f"expected a {split} accuracy in"):
+        rank([run], chance=CHANCE)
+
+
+def test_one_unsafe_run_makes_the_entry_unsafe() -> None:
+    runs = seeds("softmax", [0.4, 0.5])
+    runs[1] = replace(runs[1], isolation=replace(runs[1].isolation, level="unsafe"))
+    assert only(runs).isolation == "unsafe"
+
+
+# Ranks ----------------------------------------------------------------------------------------
+
+
+def test_entries_stand_by_mean_and_only_five_seeds_rank() -> None:
+    runs = [
+        *seeds("third", [0.30, 0.31, 0.30, 0.31, 0.30]),
+        *seeds("four-seeds", [0.60, 0.61, 0.60, 0.61]),
+        *seeds("second", [0.500, 0.502, 0.504, 0.502, 0.500]),
+        *seeds("best", [0.503, 0.502, 0.504, 0.505, 0.501]),
+        make_run("unscored", 0, None),
+    ]
+    placed = [(e.name, e.rank, e.tied_with_best) for e in rank(runs, chance=CHANCE)]
+    assert placed == [
+        ("four-seeds", None, False),
+        ("best", 1, True),
+        ("second", 2, True),
+        ("third", 3, False),
+        ("unscored", None, False),
+    ]
+
+
+def test_without_enough_seeds_anywhere_the_best_mean_is_the_best() -> None:
+    entries = rank([make_run("one", 0, 0.30), make_run("other", 0, 0.5)], chance=CHANCE)
+    assert [(e.name, e.rank, e.tied_with_best) for e in entries] == [
+        ("other", None, True),
+        ("one", None, False),
+    ]
+
+
+def test_boards_are_ranked_apart() -> None:
+    runs = seeds("a", [0.3] * 5) + seeds("a", [0.6] * 5, task="listops-v1")
+    runs = [replace(run, run_id=f"run-{i}") for i, run in enumerate(runs)]
+    entries = rank(runs, chance=CHANCE)
+    assert [(e.board.task, e.rank) for e in entries] == [("listops-mini", 1), ("listops-v1", 1)]
+
+
+@given(st.permutations(seeds("a", [0.3, 0.4, 0.5]) + seeds("b", [0.4, 0.5, 0.6, 0.5, 0.4])))
+def test_the_order_of_the_runs_does_not_matter(runs: list[Run]) -> None:
+    assert rank(runs, chance=CHANCE) == rank(sorted(runs, key=lambda r: r.run_id), chance=CHANCE)
+
+
+# The table and the JSON -----------------------------------------------------------------------
+
+
+def printed(entries: list[Entry]) -> str:
+    console = Console(width=80, force_terminal=True, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(render_table(entries))
+    return capture.get()
+
+
+def test_the_table_is_readable_at_80_columns() -> None:
+    runs = [
+        *seeds("softmax", [0.30, 0.31, 0.30, 0.31, 0.30]),
+        make_run("a very long name " * 20, 0, 0.9985, task="listops-v1"),
+        make_run("unscored", 0, None),
+    ]
+    text = printed(rank(runs, chance=CHANCE))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "30.4" in text
+    assert "29.7–31.1" in text
+    assert "no published result at this size" in text
+    assert "human state of the art 63.85 %" in text
+    assert "+36.0" in text
+    assert text.count("…") == 1  # the long name's; no number is cut short
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    text = printed(rank([make_run("\x1b[31mred[bold]\u202e\nx", 0, 0.5)], chance=CHANCE))
+    assert "\x1b[31m" not in text
+    assert "\u202e" not in text
+    assert "[bold]" in text
+
+
+def test_the_json_holds_every_entry_and_no_number_for_what_is_missing() -> None:
+    runs = [make_run("softmax", 0, 0.5, task="listops-v1"), make_run("unscored", 0, None)]
+    values = json.loads(json.dumps(board_json(rank(runs, chance=CHANCE)), allow_nan=False))
+    mini, full = values["boards"]
+    assert mini["human_state_of_the_art"] is None
+    assert mini["entries"][0]["test"] is None
+    assert full["human_state_of_the_art"]["accuracy"] == 0.6385
+    assert full["entries"][0]["test"]["mean"] == 0.5
+
+
+def test_numbers_are_percent_only_when_shown_and_missing_is_a_dash() -> None:
+    assert [percent(0.5894), percent(0.6385, 2), percent(None)] == ["58.9", "63.85", "–"]
+    assert [signed(1.25, 1), signed(-4.94, 1), signed(None, 1)] == ["+1.2", "−4.9", "–"]

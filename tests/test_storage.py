@@ -1,0 +1,303 @@
+"""Splits on disk: what is in them, and that they are made once, completely or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lra_design.errors import DataError, UsageError
+from lra_design.home import HOME_VARIABLE, home
+from tasks.copying import COPYING
+from tasks.drawing import draw_distinct, fingerprints
+from tasks.listops import LISTOPS_MINI
+from tasks.recall import RECALL
+from tasks.registry import TASKS, get_task
+from tasks.storage import load_split, split_hash
+from tasks.stream import below, words
+from tasks.task import SPLIT_NAMES, UNLABELLED, Examples, SplitName, Task
+
+MINI_TRAIN_HASH = "fe22f67c4ea8d43c15556a8d8c16becbb51542d8d8adfa52eeba900081453dbf"
+SMALL_SIZES: dict[SplitName, int] = {"train": 61, "validation": 31, "test": 29}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+
+
+def draw_three_of_five(seed: int, start: int, count: int) -> Examples:
+    """Sequences of three of five symbols, of which there are 125; labelled by their first."""
+    symbols = below(5, words(seed, start, count, 3))
+    return Examples(
+        tokens=(1 + symbols).astype(np.uint8).ravel(),
+        offsets=3 * np.arange(count + 1, dtype=np.int64),
+        labels=symbols[:, 0].astype(np.int16),
+    )
+
+
+TINY = dataclasses.replace(
+    COPYING,
+    id="tiny",
+    labels="example",
+    num_classes=5,
+    max_seq_len=3,
+    sizes=SMALL_SIZES,
+    generator="three of five 1",
+    draw=draw_three_of_five,
+)
+SMALL_COPYING = dataclasses.replace(COPYING, sizes=SMALL_SIZES)
+
+
+def split_folder(task: Task, split: SplitName) -> Path:
+    (folder,) = (path for path in (home() / "data" / task.id).glob(f"{split}-*") if path.is_dir())
+    return folder
+
+
+def same(one: Examples, other: Examples) -> bool:
+    return all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(Examples)
+    )
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_task_is_what_it_says(task: Task) -> None:
+    count = 2003
+    examples = task.draw(179, 0, count)
+    labels = examples.labels[examples.labels != UNLABELLED]
+    shares = np.bincount(labels, minlength=task.num_classes) / len(labels)
+    assert TASKS[task.id] is task
+    assert set(task.sizes) == set(SPLIT_NAMES)
+    assert len(set(task.vocabulary)) == len(task.vocabulary)
+    assert len(examples) == count
+    assert examples.tokens.min() >= 1  # padding never stands inside
+    assert examples.tokens.max() == len(task.vocabulary) - 1
+    assert examples.lengths.max() <= task.max_seq_len
+    assert len(shares) == task.num_classes
+    assert abs(shares.max() - task.chance) < 0.03
+    assert len(examples.labels) == (examples.offsets[-1] if task.labels == "position" else count)
+    assert task.generator
+    assert task.source
+    assert task.licence
+    assert task.citation
+
+
+def test_only_probes_are_called_probes() -> None:
+    assert {task.id for task in TASKS.values() if task.probe} == {
+        "recall-probe",
+        "copying-probe",
+        "delay-probe",
+    }
+
+
+def test_an_unknown_task_is_answered_with_the_nearest() -> None:
+    assert get_task("listops-mini") is LISTOPS_MINI
+    with pytest.raises(UsageError, match="Did you mean 'listops-v1'"):
+        get_task("listops-1")
+
+
+def test_an_unknown_split_is_answered_with_the_known() -> None:
+    with pytest.raises(UsageError, match="test, train, validation"):
+        load_split(TINY, "valid")  # type: ignore[arg-type]
+
+
+def test_the_public_training_split_never_changes() -> None:
+    assert split_hash(LISTOPS_MINI, "train") == MINI_TRAIN_HASH
+
+
+@pytest.mark.parametrize("task", [TINY, RECALL, LISTOPS_MINI], ids=lambda task: task.id)
+def test_no_example_occurs_twice(task: Task) -> None:
+    """Of the 125 different examples of the tiny task the three splits take 121."""
+    splits = [list(fingerprints(load_split(task, split))) for split in reversed(SPLIT_NAMES)]
+    assert [len(split) for split in splits] == [task.sizes[name] for name in reversed(SPLIT_NAMES)]
+    assert all(len(set(split)) == len(split) for split in splits)
+    assert all(not set(one) & set(other) for one, other in combinations(splits, 2))
+
+
+def test_labels_stay_with_their_examples() -> None:
+    examples = load_split(TINY, "test")
+    assert np.array_equal(examples.labels, examples.tokens[examples.offsets[:-1]] - 1)
+
+
+def test_position_labels_stay_with_their_tokens() -> None:
+    """Where every second index repeats the one before, half of all examples are left out."""
+
+    def draw_twice(seed: int, start: int, count: int) -> Examples:
+        halves = [RECALL.draw(seed, index // 2, 1) for index in range(start, start + count)]
+        lengths = [0, *(len(half.tokens) for half in halves)]
+        return Examples(
+            tokens=np.concatenate([half.tokens for half in halves]),
+            offsets=np.cumsum(lengths, dtype=np.int64),
+            labels=np.concatenate([half.labels for half in halves]),
+        )
+
+    task = dataclasses.replace(RECALL, draw=draw_twice, generator="twice 1")
+    assert same(draw_distinct(task, 181, 37, set()), RECALL.draw(181, 0, 37))
+
+
+def test_too_few_different_examples_are_an_error() -> None:
+    task = dataclasses.replace(TINY, sizes=SMALL_SIZES | {"test": 37})
+    with pytest.raises(DataError, match="too few different examples for tiny: expected 37, found"):
+        load_split(task, "test")
+
+
+def test_a_second_load_reads_what_the_first_made() -> None:
+    task = dataclasses.replace(SMALL_COPYING)
+    made = load_split(task, "train")
+    never = dataclasses.replace(task, draw=lambda seed, start, count: pytest.fail("drawn again"))
+    assert same(load_split(never, "train"), made)
+    assert isinstance(made.tokens, np.memmap)
+    assert split_hash(never, "train") == split_hash(task, "train")
+
+
+def test_training_is_public_and_the_rest_is_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {split: load_split(SMALL_COPYING, split) for split in SPLIT_NAMES}
+    hashes = {split_hash(SMALL_COPYING, split) for split in SPLIT_NAMES}
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "elsewhere"))
+    there = {split: load_split(SMALL_COPYING, split) for split in SPLIT_NAMES}
+    assert same(here["train"], there["train"])
+    assert not same(here["validation"], there["validation"])
+    assert not same(here["test"], there["test"])
+    assert len(hashes | {split_hash(SMALL_COPYING, split) for split in SPLIT_NAMES}) == 5
+
+
+def test_another_generator_or_size_is_another_folder() -> None:
+    load_split(TINY, "train")
+    load_split(dataclasses.replace(TINY, generator="three of five 2"), "train")
+    load_split(dataclasses.replace(TINY, sizes=SMALL_SIZES | {"train": 59}), "train")
+    assert len(list((home() / "data" / "tiny").glob("train-*/split.json"))) == 3
+
+
+def test_another_secret_does_not_read_the_old_test_split() -> None:
+    old = np.array(load_split(SMALL_COPYING, "test").tokens)
+    (home() / "secret").unlink()
+    assert not np.array_equal(load_split(SMALL_COPYING, "test").tokens, old)
+
+
+def test_only_the_owner_can_read() -> None:
+    load_split(TINY, "test")
+    folder = split_folder(TINY, "test")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    load_split(TINY, "validation", progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (31, 31)
+    assert (61, 61) in told
+    assert told == sorted(told, key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_examples_do_not_depend_on_the_number_of_processes() -> None:
+    alone = draw_distinct(COPYING, 191, 2003, set(), num_workers=1)
+    together = draw_distinct(COPYING, 191, 2003, set(), num_workers=2)
+    assert same(alone, together)
+    assert same(alone, COPYING.draw(191, 0, 2003))
+
+
+def test_processes_that_ask_at_once_do_the_work_once() -> None:
+    code = (
+        "from tasks.copying import COPYING; from tasks.storage import load_split; told = []\n"
+        "examples = load_split(COPYING, 'train', progress=lambda *pair: told.append(pair))\n"
+        "print(len(told), len(examples))"
+    )
+    root = Path(__file__).parent.parent
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    answers = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    assert answers == [["0", "8000"], ["0", "8000"], ["16", "8000"]]
+
+
+def interrupt(seed: int, start: int, count: int, *, after: int) -> Examples:
+    if count > after:
+        raise KeyboardInterrupt
+    return draw_three_of_five(seed, start, count)
+
+
+def test_interrupted_work_leaves_nothing() -> None:
+    broken = dataclasses.replace(TINY, draw=functools.partial(interrupt, after=20))
+    with pytest.raises(KeyboardInterrupt):
+        load_split(broken, "train")
+    assert [path.suffix for path in (home() / "data" / "tiny").iterdir()] == [".lock"]
+    assert len(load_split(TINY, "train")) == 61
+
+
+def test_what_a_killed_process_left_is_removed() -> None:
+    load_split(TINY, "train")
+    folder = split_folder(TINY, "train")
+    draft = folder.rename(folder.with_name(f".{folder.name}.0123abcd"))
+    (draft / "labels.npy").unlink()
+    assert len(load_split(TINY, "train")) == 61
+    assert not draft.exists()
+
+
+def cut_short(folder: Path) -> None:
+    tokens = folder / "tokens.npy"
+    tokens.write_bytes(tokens.read_bytes()[:-1])
+
+
+def flip_a_bit(folder: Path) -> None:
+    labels = folder / "labels.npy"
+    content = bytearray(labels.read_bytes())
+    content[-2] ^= 1
+    labels.write_bytes(content)
+
+
+def empty_a_file(folder: Path) -> None:
+    (folder / "offsets.npy").write_bytes(b"")
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / "offsets.npy").unlink()
+
+
+def garble_the_description(folder: Path) -> None:
+    (folder / "split.json").write_text("{")
+
+
+def swap_a_split(folder: Path) -> None:
+    (validation,) = folder.parent.glob("validation-*/split.json")
+    for path in validation.parent.iterdir():
+        shutil.copy(path, folder / path.name)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut_short, flip_a_bit, empty_a_file, lose_a_file, garble_the_description, swap_a_split],
+    ids=lambda damage: damage.__name__,
+)
+def test_damage_is_noticed_and_the_remedy_helps(damage: Callable[[Path], None]) -> None:
+    load_split(TINY, "test")
+    folder = split_folder(TINY, "test")
+    damage(folder)
+    with pytest.raises(DataError, match=r"is damaged: .* Delete the folder"):
+        load_split(TINY, "test")
+    shutil.rmtree(folder)
+    assert len(load_split(TINY, "test")) == 29
+
+
+def test_a_full_disk_is_noticed_before_any_work() -> None:
+    """No disk has room for 10**15 examples, and drawing them would never end."""
+    task = dataclasses.replace(TINY, sizes=SMALL_SIZES | {"train": 10**15})
+    with pytest.raises(DataError, match=r"not enough space .* MB free, found .* MB\. Free"):
+        load_split(task, "train")
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy() -> None:
+    (home() / "data").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match=f"cannot write .*/data/tiny/.*set {HOME_VARIABLE}"):
+        load_split(TINY, "train")

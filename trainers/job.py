@@ -1,0 +1,99 @@
+"""What is asked of one training, and the identity of its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from agent_sandbox.candidate import source_hash
+from lra_design import __version__
+from lra_design.interface import CONTRACT_VERSION
+from lra_design.records import Hardware, HostConfig, Scalar, TrainConfig, Versions, record
+from tasks.registry import get_task
+from tasks.storage import split_hash
+from tasks.task import Task
+from trainers.host import TaskShape
+
+
+@record
+class Job:
+    """One mechanism, one task, one configuration, one seed."""
+
+    name: str
+    origin: Literal["reference", "candidate"]
+    agent: str | None
+    source: str
+    task: str
+    scale: Literal["smoke", "small", "full"]
+    setting: Literal["fixed", "tuned"]
+    host: HostConfig
+    train: TrainConfig
+    hyperparameters: dict[str, Scalar]
+    seed: int
+    num_attempts: int = 1
+    """How many attempts the agent chose this candidate from."""
+
+
+def run_id(job: Job) -> str:
+    """SHA-256 of all that the numbers of a run depend on: equal jobs have equal ids."""
+    task = get_task(job.task)
+    asked = {
+        "source": source_hash(job.source.encode()),
+        "task": job.task,
+        "splits": [split_hash(task, "train"), split_hash(task, "validation")],
+        "setting": job.setting,
+        "host": asdict(job.host),
+        "train": asdict(job.train),
+        "hyperparameters": job.hyperparameters,
+        "seed": job.seed,
+        "versions": asdict(versions()),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def task_shape(task: Task) -> TaskShape:
+    """What the host must know of `task`."""
+    return TaskShape(
+        vocab_size=len(task.vocabulary),
+        num_classes=task.num_classes,
+        max_seq_len=task.max_seq_len,
+        labels=task.labels,
+    )
+
+
+def versions() -> Versions:
+    """What computes a run here and now."""
+    return Versions(
+        lra_design=__version__,
+        contract=CONTRACT_VERSION,
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def hardware() -> Hardware:
+    """Where a run is computed: workers use one thread each."""
+    return Hardware(
+        machine=platform.machine(),
+        processor=_processor(),
+        num_cpus=len(os.sched_getaffinity(0)),
+        device="cpu",
+        num_threads=1,
+    )
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"

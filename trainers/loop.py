@@ -1,0 +1,103 @@
+"""One training loop for every task: AdamW, linear warm-up, cosine decay, clipped gradients.
+
+It runs inside the isolated worker and needs nothing of the judge's side. What a step does depends
+on the step's number and on the state alone, so that a run that was interrupted and restored gives
+the same numbers as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lra_design.records import TrainConfig
+from tasks.task import UNLABELLED
+from trainers.batches import Batch, Sequences, TrainingOrder, gather, gather_position_labels
+from trainers.host import Host
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """The rate of step `step`, from 0: linear rise over the warm-up, then half a cosine to 0."""
+    num_warmup = max(1, round(config.warmup_fraction * config.num_steps))
+    if step < num_warmup:
+        return config.learning_rate * (step + 1) / num_warmup
+    progress = (step - num_warmup) / max(1, config.num_steps - num_warmup)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+class TrainingLoop:
+    """A network, its optimiser and its data, at some step."""
+
+    def __init__(
+        self, network: Host, sequences: Sequences, labels: Tensor, config: TrainConfig, seed: int
+    ) -> None:
+        self.network = network
+        self.step = 0
+        self._sequences = sequences
+        self._labels = labels.long()
+        self._config = config
+        self._order = TrainingOrder(sequences.lengths, config.batch_size, seed)
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._groups(), lr=config.learning_rate, fused=True)
+
+    def _groups(self) -> list[dict[str, object]]:
+        """Weight decay for matrices and larger; none for norms, biases and other vectors."""
+        matrices = [p for p in self._parameters if p.ndim >= 2]
+        vectors = [p for p in self._parameters if p.ndim < 2]
+        return [
+            {"params": matrices, "weight_decay": self._config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+
+    def run(self, until: int) -> Tensor:
+        """Train up to step `until`; (steps, 2) float64: loss and gradient norm of each."""
+        self.network.train()
+        log = []
+        while self.step < until:
+            log.append(self._train_step())
+            self.step += 1
+        return torch.stack(log).double() if log else torch.empty(0, 2, dtype=torch.float64)
+
+    def _train_step(self) -> Tensor:
+        batch = gather(self._sequences, self._order.index(self.step))
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self._config)
+        loss = self._loss(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
+        self._optimizer.step()
+        return torch.stack([loss.detach(), norm])
+
+    def _loss(self, batch: Batch) -> Tensor:
+        logits = self.network(batch.tokens_BL, batch.key_padding_mask_BL)
+        if self.network.shape.labels == "example":
+            return F.cross_entropy(logits, self._labels[batch.index])
+        labels_BL = gather_position_labels(self._labels, self._sequences, batch, UNLABELLED)
+        return F.cross_entropy(logits.flatten(0, 1), labels_BL.flatten(), ignore_index=UNLABELLED)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything the next step depends on, as plain tensors."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        for i, parameter in enumerate(self._parameters):
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{i}.{key}"] = value
+        tensors["rng"] = torch.get_rng_state()
+        tensors["step"] = torch.tensor(self.step)
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state that `state` gave."""
+        self.network.load_state_dict(_below("network.", tensors), strict=True)
+        for i, parameter in enumerate(self._parameters):
+            self._optimizer.state[parameter] = _below(f"optimizer.{i}.", tensors)
+        torch.set_rng_state(tensors["rng"])
+        self.step = int(tensors["step"])
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v.clone() for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,92 @@
+"""The program that runs inside the isolated worker: build, train, export, load, predict.
+
+The judge asks for each operation and gives each batch to predict; nothing this program answers is
+believed beyond "these are the tensors it returned".
+"""
+
+from __future__ import annotations
+
+import torch
+
+from agent_sandbox.candidate import load_mechanism
+from agent_sandbox.isolation.protocol import Message
+from lra_design.records import HostConfig, TrainConfig
+from trainers.batches import Sequences
+from trainers.host import Host, TaskShape
+from trainers.loop import TrainingLoop
+
+NETWORK_PROGRAM = "trainers.program:NetworkProgram"
+
+
+class NetworkProgram:
+    """One network around one mechanism."""
+
+    def __init__(self) -> None:
+        self._network: Host
+        self._loop: TrainingLoop
+
+    def build(self, message: Message) -> Message:
+        """Make the network from the candidate's source, with initial weights drawn from `seed`."""
+        values = message.values
+        mechanism_class = load_mechanism(values["source"])
+        torch.manual_seed(values["seed"])
+        self._network = Host(
+            mechanism_class,
+            values["hyperparameters"],
+            HostConfig(**values["host"]),
+            TaskShape(**values["shape"]),
+        )
+        return Message({"parameters": [name for name, _ in self._network.named_parameters()]})
+
+    def start_training(self, message: Message) -> Message:
+        """Take the training split: `tokens`, `offsets`, `labels` as in `tasks.task.Examples`."""
+        tensors = message.tensors
+        self._loop = TrainingLoop(
+            self._network,
+            Sequences(tensors["tokens"], tensors["offsets"]),
+            tensors["labels"],
+            TrainConfig(**message.values["train"]),
+            message.values["seed"],
+        )
+        return Message()
+
+    def train(self, message: Message) -> Message:
+        """Train until step `until`; `log` is (steps, 2): loss and gradient norm."""
+        return Message({}, {"log": self._loop.run(message.values["until"])})
+
+    def checkpoint(self, message: Message) -> Message:
+        """The state of the training, as `TrainingLoop.state` gives it."""
+        return Message({}, self._loop.state())
+
+    def restore(self, message: Message) -> Message:
+        """Go back to a checkpoint."""
+        self._loop.restore(message.tensors)
+        return Message()
+
+    def export(self, message: Message) -> Message:
+        """The network's weights by name."""
+        return Message({}, self._network.state_dict())
+
+    def load(self, message: Message) -> Message:
+        """Take weights: same names, same shapes, same dtypes, nothing more and nothing less."""
+        self._network.load_state_dict(dict(message.tensors), strict=True)
+        return Message()
+
+    def double(self, message: Message) -> Message:
+        """Continue in float64, where honest round-off is far below any leak."""
+        self._network.double()
+        return Message()
+
+    def predict(self, message: Message) -> Message:
+        """Logits of one batch: `tokens` (B, L), optional `mask` (B, L) bool, True = padding."""
+        self._network.eval()
+        with torch.no_grad():
+            logits = self._network(message.tensors["tokens"].long(), message.tensors.get("mask"))
+        return Message({}, {"logits": logits})
+
+    def features(self, message: Message) -> Message:
+        """The (B, L, D) representation before pooling, for the arguments of `predict`."""
+        self._network.eval()
+        tokens_BL, mask_BL = message.tensors["tokens"].long(), message.tensors.get("mask")
+        with torch.no_grad():
+            return Message({}, {"features": self._network.features(tokens_BL, mask_BL)})

@@ -1,0 +1,142 @@
+"""The judge's side of one network in an isolated worker: each method is one question to it.
+
+Tensors that come back are checked for what can be known beforehand (names, shapes, dtypes) before
+anything else looks at them; a wrong one is a CandidateFault of kind `protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from agent_sandbox.isolation.protocol import Isolation, Message
+from lra_design.errors import CandidateFault
+from lra_design.records import TrainConfig, Usage
+from trainers.batches import Batch, Sequences
+from trainers.host import TaskShape
+from trainers.job import Job
+from trainers.program import NETWORK_PROGRAM
+
+CALL_SECONDS = 120.0
+"""For one batch, one export or a handful of steps: far more than any honest one takes."""
+
+
+class NetworkSession:
+    """One network in one worker; closing it ends the worker."""
+
+    def __init__(self, isolation: Isolation, job: Job, shape: TaskShape) -> None:
+        self._shape = shape
+        self._job = job
+        self._width = job.host.d_model
+        self._worker = isolation.start(NETWORK_PROGRAM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.close()
+
+    def build(self, seed: int) -> tuple[str, ...]:
+        """Make the network; the names of what it says are its parameters."""
+        values = {
+            "source": self._job.source,
+            "hyperparameters": self._job.hyperparameters,
+            "host": asdict(self._job.host),
+            "shape": asdict(self._shape),
+            "seed": seed,
+        }
+        names = self._call("build", values).values.get("parameters")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise CandidateFault("protocol", "the list of parameters is no list of names")
+        return tuple(names)
+
+    def start_training(
+        self, sequences: Sequences, labels: Tensor, train: TrainConfig, seed: int
+    ) -> None:
+        """Hand over the training split."""
+        tensors = {"tokens": sequences.tokens, "offsets": sequences.offsets, "labels": labels}
+        self._call("start_training", {"train": asdict(train), "seed": seed}, tensors)
+
+    def train(self, until: int, num_steps: int) -> Tensor:
+        """Train `num_steps` steps, up to step `until`; (num_steps, 2): loss and gradient norm."""
+        log = self._tensor("train", "log", (num_steps, 2), {"until": until})
+        if not bool(log.isfinite().all()):
+            step = until - num_steps + int((~log.isfinite()).any(dim=1).nonzero()[0])
+            raise CandidateFault("raised", f"training diverged: loss or gradient at step {step}")
+        return log
+
+    def checkpoint(self) -> Mapping[str, Tensor]:
+        """The state of the training. Opaque to the judge: it only ever goes back into a worker."""
+        return self._call("checkpoint").tensors
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a checkpoint."""
+        self._call("restore", tensors=tensors)
+
+    def export(self) -> Mapping[str, Tensor]:
+        """The weights by name."""
+        return self._call("export").tensors
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights, strictly."""
+        self._call("load", tensors=weights)
+
+    def double(self) -> None:
+        """Continue in float64."""
+        self._call("double")
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits (B, C) or (B, L, C) of a batch, finite."""
+        B, L = batch.tokens_BL.shape
+        positions = (L,) if self._shape.labels == "position" else ()
+        logits = self._batch("predict", "logits", batch, (B, *positions, self._shape.num_classes))
+        if not bool(logits.isfinite().all()):
+            raise CandidateFault("raised", "the logits are not finite")
+        return logits
+
+    def features(self, batch: Batch) -> Tensor:
+        """The (B, L, D) representation before pooling."""
+        return self._batch("features", "features", batch, (*batch.tokens_BL.shape, self._width))
+
+    def usage(self) -> Usage:
+        """What the worker took so far, measured from outside."""
+        return self._worker.usage()
+
+    def _batch(self, operation: str, name: str, batch: Batch, shape: tuple[int, ...]) -> Tensor:
+        tensors = {"tokens": batch.tokens_BL}
+        if batch.key_padding_mask_BL is not None:
+            tensors["mask"] = batch.key_padding_mask_BL
+        return self._tensor(operation, name, shape, {}, tensors)
+
+    def _tensor(
+        self,
+        operation: str,
+        name: str,
+        shape: tuple[int, ...],
+        values: Mapping[str, object],
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        answer = self._call(operation, values, tensors).tensors
+        tensor = answer.get(name)
+        if tensor is None or tuple(tensor.shape) != shape or not tensor.is_floating_point():
+            found = "nothing" if tensor is None else f"{tuple(tensor.shape)} {tensor.dtype}"
+            raise CandidateFault("protocol", f"expected {name} {shape}, found {found}")
+        return tensor.to(torch.float64)
+
+    def _call(
+        self,
+        operation: str,
+        values: Mapping[str, object] | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> Message:
+        return self._worker.call(operation, values, tensors, seconds=CALL_SECONDS)

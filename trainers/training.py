@@ -1,0 +1,211 @@
+"""Train one job in an isolated worker; the judge counts, measures, decides and keeps.
+
+    <folder>/checkpoint.safetensors   the latest state, with the curve so far
+             best.safetensors         the weights at the best validation accuracy
+             run.json                 the record, when the training has ended
+             tensorboard/             loss, accuracy, learning rate, gradient norm
+
+Each file appears in one step. A training that was interrupted goes on from its checkpoint and gives
+the same numbers as one that was not; one that has ended is read, not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from agent_sandbox.candidate import source_hash
+from agent_sandbox.isolation.protocol import Isolation
+from lra_design.errors import DataError, LraDesignError
+from lra_design.files import write_atomically
+from lra_design.records import Finding, Run, Score, Usage, from_json, to_json
+from tasks.registry import get_task
+from trainers.accuracy import labelled_split, measure_accuracy
+from trainers.batches import evaluation_batches
+from trainers.curve import Curve, Point, write_tensorboard
+from trainers.job import Job, hardware, run_id, task_shape, versions
+from trainers.loop import learning_rate
+from trainers.parameter_cap import (
+    check_only_parameters_trained,
+    check_parameter_cap,
+    count_parameters,
+)
+from trainers.session import NetworkSession
+from trainers.tensor_files import read_tensors, write_tensors
+
+STEPS_PER_CALL = 25
+"""Few enough for a smooth progress bar, many enough for the calls to cost nothing."""
+EVALUATION_TOKENS = 16_384
+"""Tokens in one batch of an evaluation."""
+
+
+class TrainingRefused(LraDesignError):
+    """A candidate that may not be trained or scored further; carries the findings that say why."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("; ".join(f"{f.check} {f.name}: {f.found}" for f in findings))
+        self.findings = tuple(findings)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    step: int
+    num_steps: int
+    loss: float
+    """Mean over the latest steps."""
+    seconds: float
+    accuracy: float | None
+    """The latest on the validation split."""
+
+
+OnProgress = Callable[[Progress], None]
+"""Called every few steps. An exception it raises ends the training, which can be resumed."""
+
+
+def train(job: Job, isolation: Isolation, folder: Path, on_progress: OnProgress) -> Run:
+    """Train `job` to its end, from wherever an earlier call stopped, and return its record.
+
+    The record holds the best validation score; `best.safetensors` the weights that gave it. Raises
+    CandidateFault and TrainingRefused when the candidate is at fault, HarnessError when we are.
+    """
+    if (folder / "run.json").exists():
+        return read_run(folder)
+    return _Training(job, isolation, folder, on_progress).run()
+
+
+def read_run(folder: Path) -> Run:
+    """The record of a training that has ended. Raises DataError when there is none."""
+    try:
+        return from_json(Run, (folder / "run.json").read_bytes())
+    except OSError as error:
+        raise DataError(f"no finished training in {folder}: {error.strerror}.") from None
+
+
+class _Training:
+    """One call of `train`: the state between its evaluations."""
+
+    def __init__(
+        self, job: Job, isolation: Isolation, folder: Path, on_progress: OnProgress
+    ) -> None:
+        self._job = job
+        self._isolation = isolation
+        self._folder = folder
+        self._on_progress = on_progress
+        self._task = get_task(job.task)
+        self._validation = labelled_split(self._task, "validation")
+        self._curve = Curve()
+        self._earlier_usage = Usage(seconds=0.0, cpu_seconds=0.0, peak_memory_bytes=0)
+
+    def run(self) -> Run:
+        shape = task_shape(self._task)
+        with NetworkSession(self._isolation, self._job, shape) as session:
+            names = session.build(self._job.seed)
+            initial = session.export()
+            num_parameters = count_parameters(initial, names)
+            _refuse(check_parameter_cap(num_parameters, self._job.host, shape))
+            split = labelled_split(self._task, "train")
+            session.start_training(split.sequences, split.labels, self._job.train, self._job.seed)
+            self._restore(session)
+            while self._step < self._job.train.num_steps:
+                self._train_to_next_evaluation(session)
+            _refuse(check_only_parameters_trained(initial, session.export(), names))
+            usage = self._usage(session)
+        return self._finish(num_parameters, usage)
+
+    @property
+    def _step(self) -> int:
+        return self._curve.points[-1].step if self._curve.points else 0
+
+    def _usage(self, session: NetworkSession) -> Usage:
+        """What the training took so far, interruptions left out."""
+        earlier, now = self._earlier_usage, session.usage()
+        return Usage(
+            seconds=earlier.seconds + now.seconds,
+            cpu_seconds=earlier.cpu_seconds + now.cpu_seconds,
+            peak_memory_bytes=max(earlier.peak_memory_bytes, now.peak_memory_bytes),
+        )
+
+    def _restore(self, session: NetworkSession) -> None:
+        """Go on from the checkpoint, when there is one."""
+        path = self._folder / "checkpoint.safetensors"
+        if path.exists():
+            tensors, notes = read_tensors(path)
+            session.restore(tensors)
+            self._curve = from_json(Curve, notes["curve"])
+            self._earlier_usage = from_json(Usage, notes["usage"])
+
+    def _train_to_next_evaluation(self, session: NetworkSession) -> None:
+        until = min(self._step + self._job.train.evaluate_every, self._job.train.num_steps)
+        log = self._train_steps(session, until)
+        score = self._evaluate(session)
+        if self._curve.best is None or score.accuracy > self._curve.best.accuracy:
+            weights = session.export()
+            write_tensors(self._folder / "best.safetensors", weights, {"score": to_json(score)})
+        loss, norm = log.mean(dim=0).tolist()
+        usage = self._usage(session)
+        point = Point(
+            step=until,
+            loss=loss,
+            gradient_norm=norm,
+            learning_rate=learning_rate(until - 1, self._job.train),
+            accuracy=score.accuracy,
+            seconds=usage.seconds,
+        )
+        self._curve = Curve(points=(*self._curve.points, point))
+        notes = {"curve": to_json(self._curve), "usage": to_json(usage)}
+        write_tensors(self._folder / "checkpoint.safetensors", session.checkpoint(), notes)
+        self._report(session, until, loss)
+
+    def _train_steps(self, session: NetworkSession, until: int) -> Tensor:
+        """Train up to step `until`; (steps, 2): loss and gradient norm of each."""
+        logs, step = [], self._step
+        while step < until:
+            num_steps = min(STEPS_PER_CALL, until - step)
+            step += num_steps
+            logs.append(session.train(step, num_steps))
+            self._report(session, step, float(logs[-1][:, 0].mean()))
+        return torch.cat(logs)
+
+    def _report(self, session: NetworkSession, step: int, loss: float) -> None:
+        accuracy = self._curve.points[-1].accuracy if self._curve.points else None
+        seconds = self._usage(session).seconds
+        self._on_progress(Progress(step, self._job.train.num_steps, loss, seconds, accuracy))
+
+    def _evaluate(self, session: NetworkSession) -> Score:
+        batches = evaluation_batches(self._validation.sequences, EVALUATION_TOKENS)
+        return measure_accuracy(self._validation, "validation", batches, session.predict)
+
+    def _finish(self, num_parameters: int, usage: Usage) -> Run:
+        """Write the record of the training, and only then let go of the checkpoint."""
+        _, notes = read_tensors(self._folder / "best.safetensors")
+        run = Run(
+            **{field.name: getattr(self._job, field.name) for field in fields(Job)},
+            run_id=run_id(self._job),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            source_hash=source_hash(self._job.source.encode()),
+            mode="causal" if self._job.host.causal else "bidirectional",
+            num_parameters=num_parameters,
+            validation=from_json(Score, notes["score"]),
+            test=None,
+            findings=(),
+            usage=usage,
+            isolation=self._isolation.record,
+            hardware=hardware(),
+            versions=versions(),
+        )
+        write_tensorboard(self._folder / "tensorboard", self._curve)
+        write_atomically(self._folder / "run.json", to_json(run, indent=2).encode())
+        (self._folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        return run
+
+
+def _refuse(findings: list[Finding]) -> None:
+    if findings:
+        raise TrainingRefused(findings)
