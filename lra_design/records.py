@@ -39,13 +39,14 @@ def from_json(cls: type[T], text: str | bytes) -> T:
     from pydantic import ValidationError
 
     try:
-        return _adapter(cls).validate_json(text)
+        value: T = _adapter(cls).validate_json(text)  # type: ignore[arg-type]
+        return value
     except ValidationError as error:
         raise RecordError(f"not a {cls.__name__}: {_first_fault(cls, error)}") from None
 
 
 @functools.cache
-def _adapter(cls: type[T]) -> Any:
+def _adapter(cls: type[Any]) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)

@@ -1,0 +1,1 @@
+"""The tasks: what is learnt, and where its data comes from."""

@@ -85,7 +85,7 @@ def _drawing(task: Task, seed: int, count: int, num_workers: int | None) -> Iter
         except BrokenProcessPool as error:
             raise DataError(
                 f"a process that draws examples of {task.id} died: {error}. "
-                "Free some memory and try again."
+                "Free some memory; a script that loads a split needs `if __name__ == '__main__':`."
             ) from error
 
 
@@ -104,11 +104,12 @@ def _draw_parts(
 def _count_workers(task: Task, seed: int, count: int) -> int:
     """1, or the number of processors when the work, judged by a few examples, is long enough."""
     sample = min(count, 20)
-    task.draw(seed, 0, sample)  # compiles what is compiled on first use
-    began = time.perf_counter()
-    task.draw(seed, 0, sample)
-    seconds = (time.perf_counter() - began) * count / sample
-    return (os.cpu_count() or 1) if seconds > POOL_PAYS_SECONDS else 1
+    seconds = []
+    for _ in range(4):  # the first call compiles what is compiled on first use
+        began = time.process_time()  # what else runs on the machine must not start a pool
+        task.draw(seed, 0, sample)
+        seconds.append(time.process_time() - began)
+    return (os.cpu_count() or 1) if min(seconds) * count / sample > POOL_PAYS_SECONDS else 1
 
 
 def _mark_new(examples: Examples, seen: set[bytes]) -> NDArray[np.bool_]:

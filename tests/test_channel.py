@@ -252,6 +252,13 @@ def test_a_dribbled_frame_does_not_move_the_deadline(ends: tuple[Channel, socket
     thread.join()
 
 
+def test_a_message_is_not_taken_after_the_deadline(ends: tuple[Channel, socket.socket]) -> None:
+    channel, other = ends
+    other.sendall(frame(b"{}"))
+    with pytest.raises(ChannelTimeoutError):
+        channel.receive(deadline=time.monotonic() - 1)
+
+
 def test_a_reader_who_does_not_read_does_not_hang_the_writer(
     ends: tuple[Channel, socket.socket],
 ) -> None:

@@ -171,6 +171,18 @@ def test_longest_length_of_one(genome: Genome, causal: bool) -> None:
     assert mechanism(random_input()[:, :1]).isfinite().all()
 
 
+@modes
+@pytest.mark.parametrize("filter_name", KERNELS["long convolution"]["filter"])
+@torch.no_grad()
+def test_long_convolution_by_fft_equals_that_by_matrix(filter_name: str, causal: bool) -> None:
+    """Above 256 positions the FFT takes over; padding to there must change nothing."""
+    kernel = Kernel(name="long convolution", choices=(filter_name,))
+    mechanism = build(Genome(branches=(Branch(kernel=kernel),)), causal, max_seq_len=307)
+    x = torch.randn(2, 307, D, dtype=torch.float64)
+    mask = (torch.arange(307) >= 251).expand(2, -1)
+    assert_close(mechanism(x, mask)[:, :251], mechanism(x[:, :251]))
+
+
 @few
 @given(genome=genomes)
 def test_parameters_stay_near_those_of_softmax_attention(genome: Genome) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from agent_sandbox.candidate import read_search_space
 from agent_sandbox.isolation.protocol import Isolation
 from lra_design.errors import CandidateFault, DataError
-from lra_design.records import Run, Scalar, TrainConfig
+from lra_design.records import Run, Scalar
 from trainers.job import Job, run_id
-from trainers.training import Progress, TrainingRefused, train
+from trainers.training import OnProgress, Progress, TrainingRefused, read_run, train
 
 if TYPE_CHECKING:
     import optuna
@@ -45,7 +45,9 @@ def suggest(trial: optuna.Trial, name: str, entry: dict[str, Any]) -> Scalar:
 
 def trial_job(trial: optuna.Trial, job: Job) -> Job:
     """`job` with the trial's hyperparameters in the recipe and in the mechanism."""
-    recipe = {name: suggest(trial, RECIPE_PREFIX + name, e) for name, e in RECIPE_SPACE.items()}
+    recipe: dict[str, Any] = {
+        name: suggest(trial, RECIPE_PREFIX + name, entry) for name, entry in RECIPE_SPACE.items()
+    }
     space = read_search_space(job.source)
     return dataclasses.replace(
         job,
@@ -61,22 +63,95 @@ def tune(
     folder: Path,
     *,
     num_trials: int,
-    on_progress: Callable[[int, Progress], None],
+    watch: Callable[[int], OnProgress],
 ) -> Run:
     """Run trials of `job` until `num_trials` have ended, and return the best one's run.
 
-    The first trial is the untuned recipe with the mechanism's defaults as far as they lie in the
-    space. on_progress: called with the trial's number and its progress. Raises CandidateFault when
-    no trial gave a score.
+    watch: given a trial's number, what its training calls as it goes. Raises CandidateFault when
+    no trial gave a score. Trials of other jobs in the same folder are left alone.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open_study(folder, job)
     _requeue_interrupted(study)
     while sum(trial.state.is_finished() for trial in study.trials) < num_trials:
-        _run_trial(study, study.ask(), job, isolation, folder, on_progress)
-    best = _best_trial(study)
+        _run_trial(study, job, isolation, folder, watch)
+    best = max(_completed(study), key=lambda trial: trial.value or 0.0, default=None)
     if best is None:
         raise CandidateFault("raised", f"none of {num_trials} trials gave a score")
-    return _read_trial(best, folder)
+    return read_run(folder / best.user_attrs["folder"])
+
+
+def _open_study(folder: Path, job: Job) -> optuna.Study:
+    """The study of `job` in the journal of `folder`, made when it is not there yet."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        storage = JournalStorage(JournalFileBackend(str(folder / "study.log")))
+    except OSError as error:
+        raise DataError(
+            f"cannot keep a study in {folder}: {error.strerror}. Choose a folder you may write to."
+        ) from None
+    name = run_id(job)[:16]
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+    )
+    # Reseeded by what is there, so that a resumed study does not draw its first values again.
+    study.sampler = optuna.samplers.TPESampler(seed=job.seed + 1_000 * len(study.trials))
+    return study
+
+
+def _requeue_interrupted(study: optuna.Study) -> None:
+    """Fail trials that a killed process left running, and ask for the same values again."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _run_trial(
+    study: optuna.Study,
+    job: Job,
+    isolation: Isolation,
+    folder: Path,
+    watch: Callable[[int], OnProgress],
+) -> None:
+    import optuna
+    from optuna.trial import TrialState
+
+    trial = study.ask()
+    show = watch(trial.number)
+
+    def on_progress(progress: Progress) -> None:
+        show(progress)
+        if progress.evaluated and progress.accuracy is not None:
+            trial.report(progress.accuracy, progress.step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    asked = trial_job(trial, job)
+    name = f"trials/{run_id(asked)[:16]}"
+    trial.set_user_attr("folder", name)
+    try:
+        run = train(asked, isolation, folder / name, on_progress)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (CandidateFault, TrainingRefused) as fault:
+        trial.set_user_attr("fault", str(fault))
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        assert run.validation is not None, "a run that has ended has a validation score"
+        study.tell(trial, run.validation.accuracy)
+
+
+def _completed(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.COMPLETE,))

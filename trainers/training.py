@@ -63,6 +63,8 @@ class Progress:
     seconds: float
     accuracy: float | None
     """The latest on the validation split."""
+    evaluated: bool
+    """Whether `accuracy` was measured at this very step."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -161,7 +163,7 @@ class _Training:
         self._curve = Curve(points=(*self._curve.points, point))
         notes = {"curve": to_json(self._curve), "usage": to_json(usage)}
         write_tensors(self._folder / "checkpoint.safetensors", session.checkpoint(), notes)
-        self._report(session, until, loss)
+        self._report(session, until, loss, evaluated=True)
 
     def _train_steps(self, session: NetworkSession, until: int) -> Tensor:
         """Train up to step `until`; (steps, 2): loss and gradient norm of each."""
@@ -170,13 +172,20 @@ class _Training:
             num_steps = min(STEPS_PER_CALL, until - step)
             step += num_steps
             logs.append(session.train(step, num_steps))
-            self._report(session, step, float(logs[-1][:, 0].mean()))
+            self._report(session, step, float(logs[-1][:, 0].mean()), evaluated=False)
         return torch.cat(logs)
 
-    def _report(self, session: NetworkSession, step: int, loss: float) -> None:
-        accuracy = self._curve.points[-1].accuracy if self._curve.points else None
-        seconds = self._usage(session).seconds
-        self._on_progress(Progress(step, self._job.train.num_steps, loss, seconds, accuracy))
+    def _report(self, session: NetworkSession, step: int, loss: float, *, evaluated: bool) -> None:
+        self._on_progress(
+            Progress(
+                step=step,
+                num_steps=self._job.train.num_steps,
+                loss=loss,
+                seconds=self._usage(session).seconds,
+                accuracy=self._curve.points[-1].accuracy if self._curve.points else None,
+                evaluated=evaluated,
+            )
+        )
 
     def _evaluate(self, session: NetworkSession) -> Score:
         batches = evaluation_batches(self._validation.sequences, EVALUATION_TOKENS)

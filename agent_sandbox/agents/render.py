@@ -54,7 +54,7 @@ _READ_PADDING = ("softmax attention", "linear attention", "mean")
 _MEANINGS: dict[str, str] = {
     "softmax attention": "content-based weights over positions that sum to one",
     "linear attention": "attention whose weights are products of positive features",
-    "long convolution": "a filter per channel as long as the sequence, applied by FFT",
+    "long convolution": "a filter per channel, as long as the sequence",
     "gated recurrence": "a leaky memory whose gate looks at the input",
     "delays": "a learnt sum of the input at a few fixed delays",
     "mean": "the average of what may be seen",

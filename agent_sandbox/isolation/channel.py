@@ -68,7 +68,11 @@ def encode(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[by
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies that share no storage and lie contiguously, which is all that safetensors can save."""
     return {
-        name: tensor.detach().cpu().resolve_conj().resolve_neg().clone().contiguous()
+        name: tensor.detach()
+        .cpu()
+        .resolve_conj()
+        .resolve_neg()
+        .clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
 
@@ -205,19 +209,27 @@ class Channel:
 
     def _read(self, size: int, deadline: float | None) -> bytes:
         """Exactly `size` bytes; the buffer grows with what arrives, not with what was announced."""
-        data = bytearray()
-        while len(data) < size:
+        data = bytearray(min(size, _FIRST_CHUNK))
+        filled = 0
+        while filled < size:
+            if filled == len(data):
+                data += bytes(min(size - filled, filled))
             self._wait(select.POLLIN, deadline)
-            try:
-                chunk = self._endpoint.recv(min(size - len(data), max(_FIRST_CHUNK, len(data))))
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise ChannelClosedError(f"the other side is gone: {error.strerror}") from None
-            if not chunk:
-                raise ChannelClosedError(f"the message ended after {len(data)} of {size} bytes")
-            data += chunk
+            with memoryview(data)[filled:] as rest:
+                count = self._read_into(rest)
+            if count == 0:
+                raise ChannelClosedError(f"the message ended after {filled} of {size} bytes")
+            filled += count or 0
         return bytes(data)
+
+    def _read_into(self, buffer: memoryview) -> int | None:
+        """The number of bytes read; 0 at the end, None when there are none yet."""
+        try:
+            return self._endpoint.recv_into(buffer)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ChannelClosedError(f"the other side is gone: {error.strerror}") from None
 
     def _wait(self, event: int, deadline: float | None) -> None:
         poll = select.poll()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _READ_BYTES = 1 << 16
+_PRIVATE = (b"RssAnon", b"RssShmem", b"VmPTE")
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,10 @@ class Observation:
     """One look at a process through /proc."""
 
     private_bytes: int = 0
-    """Resident pages that are its own: not the mapped library files."""
+    """Resident pages that are its own, not the mapped library files, and its page tables.
+
+    Page tables are memory too: a look at one page in every 2 MiB of a huge mapping fills them.
+    """
     peak_bytes: int = 0
     """The most that was ever resident, library files included (VmHWM)."""
     num_threads: int = 0
@@ -45,7 +49,7 @@ def observe(pid: int) -> Observation | None:
     # The name in parentheses may hold anything, also spaces and parentheses.
     ticks = times.rpartition(b")")[2].split()[11:13]
     return Observation(
-        private_bytes=_kibibytes(fields, b"RssAnon") + _kibibytes(fields, b"RssShmem"),
+        private_bytes=sum(_kibibytes(fields, name) for name in _PRIVATE),
         peak_bytes=_kibibytes(fields, b"VmHWM"),
         num_threads=int(fields[b"Threads"]),
         cpu_seconds=sum(map(int, ticks)) / _TICKS_PER_SECOND,

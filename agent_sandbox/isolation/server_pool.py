@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -115,6 +117,8 @@ class Server:
 
     def stop(self) -> None:
         """End it and every worker it still has."""
+        with contextlib.suppress(OSError):  # it may be gone already
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         try:
             self._process.wait(5)

@@ -1,4 +1,9 @@
-"""Isolation by the kernel's own means: a forked process that locks itself down. Linux only."""
+"""Isolation by the kernel's own means: a forked process that locks itself down. Linux only.
+
+The judge stays a process that its user can debug and trace: making it undumpable would only repeat
+what Landlock and seccomp deny to a worker already, which is any way to /proc/<judge>, ptrace and
+process_vm_readv. The self-test tries the first, the tests try them all.
+"""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ class Case:
     length: int
     precision: Precision = FLOAT64
     mask: Tensor | None = None
+    special: bool = False
+    """One position near the middle does: what differs is the kind of call."""
     circumstances: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,23 +64,27 @@ def _cases(exam: Examination, draw: Draw) -> Iterator[Case]:
     yield Case(main, draw.odd(5, full - 2))
     L = draw.odd(9, full - 2)
     yield Case(main, L, mask=right_padding(torch.tensor([L - 1, L - 3]), L))
-    yield Case(main, full, circumstances={"training": True, "seed": draw.integer(0, 2**31)})
-    single = exam.built(exam.single)
-    yield Case(single, draw.odd(5, full), FLOAT32)
-    yield Case(single, draw.odd(5, full), BFLOAT16, circumstances={"autocast": True})
-    yield Case(exam.built(exam.long), exam.long.config.max_seq_len)
+    training = {"training": True, "seed": draw.integer(0, 2**31)}
+    yield Case(main, full, special=True, circumstances=training)
+    single, autocast = exam.built(exam.single), {"autocast": True}
+    yield Case(single, draw.odd(5, full), FLOAT32, special=True)
+    yield Case(single, draw.odd(5, full), BFLOAT16, special=True, circumstances=autocast)
+    yield Case(exam.built(exam.long), exam.long.config.max_seq_len, special=True)
 
 
 def _leak_in(exam: Examination, case: Case, draw: Draw) -> Violation | None:
     """The leak that this case shows, if any."""
     x = draw.normal(2, case.length, case.built.setup.config.d_model)
     y = case.built.forward(x, case.mask, **case.circumstances)
-    positions = draw.positions(case.length) if case.mask is None else [draw.integer(0, 2)]
+    L = case.length
+    positions = [draw.integer(L // 4, L // 2)] if case.special else draw.positions(L)
+    if case.mask is not None:
+        positions = positions[:2]  # before the shortest row's end: real inputs are replaced, too
     for t in positions:
         magnitude = draw.choice(magnitudes(exam, case.precision))
         changed = replace_after(draw, x, t, magnitude)
         z = case.built.forward(changed, case.mask, **case.circumstances)
-        kept = torch.arange(case.length) <= t
+        kept = torch.arange(L) <= t
         gap = unexplained(exam, y, z, kept.expand(2, -1), magnitude, case.precision)
         if gap is not None:
             return _leak(gap, t, magnitude, case.built.where(x, case.mask, **case.circumstances))

@@ -111,8 +111,9 @@ class Examination:
         self._patience = patience
         self._deadline = time.monotonic() + patience.total_seconds
         self._num_deaths = 0
+        self._num_workers = 0
         self._worker: Worker | None = None
-        self._built: dict[Setup, Built] = {}
+        self._built: dict[tuple[Setup, bool], Built] = {}
         self._noise: float | None = None
         draw = self.draw("setups")
         self.main = _setup(draw, draw.choice(LENGTHS), causal)
@@ -168,15 +169,15 @@ class Examination:
     def _seconds_left(self) -> float:
         return self._deadline - time.monotonic()
 
-    def built(self, setup: Setup) -> Built:
-        """The mechanism of this setup, in the current worker."""
-        if setup not in self._built:
+    def built(self, setup: Setup, *, twin: bool = False) -> Built:
+        """The mechanism of this setup, in the current worker; or a second one just like it."""
+        if (setup, twin) not in self._built:
             built = Built(self, setup, key=f"{len(self._built)}")
             self.call("build", self._order(setup, built.key))
             if setup.jitter:
                 built.set_parameters(moved(built.parameters(), Draw(self._seed, "jitter")))
-            self._built[setup] = built
-        return self._built[setup]
+            self._built[setup, twin] = built
+        return self._built[setup, twin]
 
     def _order(self, setup: Setup, key: str) -> dict[str, Any]:
         return {
@@ -186,6 +187,7 @@ class Examination:
             "hyperparameters": self._hyperparameters,
             "dtype": setup.dtype,
             "seed": setup.seed,
+            "import_seed": setup.seed + self._num_workers,
         }
 
     def call(
@@ -214,6 +216,7 @@ class Examination:
                 wall_seconds=self._patience.total_seconds + self._patience.call_seconds,
             )
             self._worker = self._isolation.start(PROGRAM, limits)
+            self._num_workers += 1
             seconds = max(self._patience.call_seconds, 1.0)  # our own code, not the candidate's
             self.pristine = self._worker.call("environment", seconds=seconds).values
         return self._worker

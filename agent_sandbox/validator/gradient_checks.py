@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from agent_sandbox.validator.behaviour_checks import describe, padded
+from agent_sandbox.validator.behaviour_checks import describe, disturb, padded
 from agent_sandbox.validator.compare import (
     FLOAT64,
     difference,
@@ -17,7 +17,7 @@ from agent_sandbox.validator.compare import (
     size,
 )
 from agent_sandbox.validator.draw import right_padding
-from agent_sandbox.validator.examination import Built, Examination
+from agent_sandbox.validator.examination import Examination
 from agent_sandbox.validator.violation import Violation
 from lra_design.interface import MechanismConfig
 
@@ -183,20 +183,21 @@ def check_parameters_made_in_init(exam: Examination) -> Iterator[Violation]:
 
 
 def check_weights_complete(exam: Examination) -> Iterator[Violation]:
-    """A mechanism built elsewhere from other random numbers, with this state_dict(), is the same."""
+    """Built in a fresh process from other random numbers, with this state_dict(), it is the same."""
     draw, built = exam.draw("weights"), exam.built(exam.main)
     x, mask = padded(draw, exam.main, 3)
     state, y = built.state(), built.forward(x, mask)
     exam.restart()
-    twin: Built = exam.built(replace(exam.main, jitter=False, seed=draw.integer(0, 2**31)))
-    twin.set_state(state)
-    gap = difference(y, twin.forward(x, mask), FLOAT64)
+    other = exam.built(replace(exam.main, jitter=False, seed=draw.integer(0, 2**31)))
+    other.set_state(state)
+    disturb(draw, other, x)
+    gap = difference(y, other.forward(x, mask), FLOAT64)
     if gap.relative > FLOAT64.tolerance:
         yield Violation(
-            expected="state_dict() to hold everything that was drawn at random in __init__",
-            found=f"{describe(gap)} after loading it into a second mechanism",
-            likely_cause="random numbers in a plain attribute, a list, or a buffer with "
-            "persistent=False",
-            hint="Use nn.Parameter, nn.ModuleList or register_buffer for them.",
+            expected="state_dict() to hold all that makes a mechanism, in any process",
+            found=f"{describe(gap)} after loading it in a fresh process",
+            likely_cause="random numbers in a plain attribute, a list, a global or a buffer with "
+            "persistent=False; or a memory shared by all instances",
+            hint="Use nn.Parameter, nn.ModuleList or register_buffer for what is drawn at random.",
             where=built.where(x, mask),
         )

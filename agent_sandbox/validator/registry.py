@@ -2,7 +2,7 @@
 
 Ids are never reused. LRA1xx read the text, LRA2xx the outputs, LRA3xx gradients and parameters,
 LRA4xx what the candidate did to its process. Costs: `text` runs nothing, `calls` makes up to some
-thirty calls, `process` needs fresh processes besides.
+thirty calls, `process` needs a fresh process besides.
 """
 
 from __future__ import annotations
@@ -147,9 +147,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "LRA209",
         "stateless",
-        "Calls with other inputs, lengths, batch sizes and modes in between change neither the "
-        "output nor state_dict(), and a fresh process gives the same output.",
-        "process",
+        "Calls with other inputs, lengths, batch sizes and modes change neither the output nor "
+        "state_dict(), and a twin that saw them first agrees.",
+        "calls",
         behaviour.check_stateless,
         unless=("LRA208",),
     ),
@@ -286,20 +286,20 @@ CHECKS: tuple[Check, ...] = (
         gradient.check_parameters_made_in_init,
     ),
     Check(
-        "LRA307",
-        "weights_complete",
-        "A mechanism built elsewhere from other random numbers, with the same state_dict(), is "
-        "the same mechanism.",
-        "process",
-        gradient.check_weights_complete,
-        unless=("LRA306", *REMEMBERS),
-    ),
-    Check(
         "LRA411",
         "global_state",
         "Functions, settings, hooks and random generators of the process are left alone.",
         "calls",
         process.check_global_state,
+    ),
+    Check(
+        "LRA307",
+        "weights_complete",
+        "A mechanism built in a fresh process from other random numbers, with the same "
+        "state_dict(), is the same mechanism.",
+        "process",
+        gradient.check_weights_complete,
+        unless=("LRA306", *REMEMBERS),
     ),
 )
 

@@ -9,7 +9,7 @@ from lra_design.records import Finding, ValidationReport
 
 def render_report(report: ValidationReport) -> str:
     """The verdict in one line, then every finding with what was expected and what was found."""
-    return "\n".join([_verdict(report), *map(_finding, report.findings)]) + "\n"
+    return "\n".join([_verdict(report), *map(render_finding, report.findings)]) + "\n"
 
 
 def _verdict(report: ValidationReport) -> str:
@@ -24,7 +24,8 @@ def _verdict(report: ValidationReport) -> str:
     )
 
 
-def _finding(finding: Finding) -> str:
+def render_finding(finding: Finding) -> str:
+    """One finding, with an empty line before it."""
     where = f" ({finding.where})" if finding.where else ""
     return (
         f"\n{finding.tier.upper()} {finding.check} {finding.name}{where}\n"

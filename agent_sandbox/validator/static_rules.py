@@ -39,15 +39,21 @@ FORBIDDEN_TORCH = {
     "torch.utils.bottleneck": "starts programs",
 }
 FORBIDDEN_MODULES = frozenset(
-    ["os", "sys", "io", "subprocess", "socket", "ctypes", "shutil", "pathlib", "importlib", "builtins", "threading", "multiprocessing", "concurrent", "inspect", "gc", "pickle", "tempfile", "traceback", "linecache", "mmap"]
+    ("os", "sys", "io", "subprocess", "socket", "ctypes", "shutil", "pathlib", "importlib")
+    + ("builtins", "threading", "multiprocessing", "concurrent", "inspect", "gc", "pickle")
+    + ("tempfile", "traceback", "linecache", "mmap")
 )
 """Standard modules that other modules carry as attributes, `torch.nn.functional.os`.
 `signal` is not among them: `torch.signal` is torch's own."""
 FORBIDDEN_BUILTINS = frozenset(
-    ["eval", "exec", "compile", "open", "__import__", "globals", "breakpoint", "input", "exit", "quit", "__builtins__", "__loader__", "__spec__"]
+    ("eval", "exec", "compile", "open", "__import__", "globals", "breakpoint", "input", "exit")
+    + ("quit", "__builtins__", "__loader__", "__spec__")
 )
 ESCAPES = frozenset(
-    ["__globals__", "__subclasses__", "__builtins__", "__code__", "__closure__", "__bases__", "__base__", "__mro__", "__loader__", "__spec__", "__import__", "__reduce__", "__reduce_ex__", "__getattribute__", "f_globals", "f_locals", "f_builtins", "f_back", "f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame", "gi_code"]
+    ("__globals__", "__subclasses__", "__builtins__", "__code__", "__closure__", "__bases__")
+    + ("__base__", "__mro__", "__loader__", "__spec__", "__import__", "__reduce__")
+    + ("__reduce_ex__", "__getattribute__", "f_globals", "f_locals", "f_builtins", "f_back")
+    + ("f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame", "gi_code")
 )
 KINDS = {"int": {"low", "high", "log"}, "float": {"low", "high", "log"}, "categorical": {"choices"}}
 

@@ -36,9 +36,13 @@ class Subject:
         self._classes: dict[str, type[Mechanism]] = {}
 
     def build(self, request: Message) -> Message:
-        """Make a mechanism. Values: key, source, config, hyperparameters, dtype, seed."""
+        """Make a mechanism.
+
+        Values: key, source, config, hyperparameters, dtype, seed, import_seed (for the first build
+        of a source: what it draws at random on import differs between processes).
+        """
         values = request.values
-        cls = self._load(values["source"])
+        cls = self._load(values["source"], values["import_seed"])
         torch.manual_seed(values["seed"])
         mechanism = cls(MechanismConfig(**values["config"]), **values["hyperparameters"])
         # Not `.to(dtype)`, which would throw away the imaginary part of complex weights.
@@ -46,9 +50,10 @@ class Subject:
         self._modules[values["key"]] = mechanism.eval()
         return Message()
 
-    def _load(self, source: str) -> type[Mechanism]:
+    def _load(self, source: str, seed: int) -> type[Mechanism]:
         name = source_hash(source.encode())
         if name not in self._classes:
+            torch.manual_seed(seed)
             self._classes[name] = load_mechanism(source)
         return self._classes[name]
 

@@ -1,1 +1,65 @@
-"""The command line: a sub-command for each part of the way of the data."""
+"""The command line: a sub-command for each part of the way of the data.
+
+Exit codes: 0 fine, 1 the candidate is at fault, 2 wrong usage, 3 the benchmark or the machine is at
+fault, 130 interrupted. Commands import what is heavy inside themselves, so that `--help` is
+instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lra_design import __version__
+from lra_design.cli.board import board
+from lra_design.cli.design import design
+from lra_design.cli.score import score
+from lra_design.cli.train import train
+from lra_design.cli.tune import tune
+from lra_design.cli.validate import validate
+from lra_design.errors import LraDesignError, UsageError
+
+EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lra-design")
+def cli() -> None:
+    """Judge agent-written attention mechanisms on the Long Range Arena."""
+
+
+for command in (validate, train, score, tune, design, board):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; what the caller did wrong is said in one line."""
+    try:
+        return int(cli.main(arguments, prog_name="lra-design", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted: the same command goes on where it stopped", EXIT_INTERRUPTED)
+    except UsageError as error:
+        return _say(f"error: {error}", EXIT_USAGE)
+    except LraDesignError as error:
+        return _say(f"error: {error}", EXIT_HARNESS)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; so would be the next message
+        return EXIT_HARNESS
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "Make it accessible, free some space, or choose another path."
+        return _say(f"error: {where}{error.strerror or error}. {remedy}", EXIT_HARNESS)
+
+
+def _say(message: str, exit_code: int) -> int:
+    click.echo(message, err=True)
+    return exit_code

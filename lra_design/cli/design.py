@@ -1,0 +1,129 @@
+"""`lra-design design`: an agent writes mechanisms, the benchmark judges them, the board ranks them.
+
+The ladder of a run: every candidate is validated; a valid one is trained on the probes; the best
+few by their mean over the probes are trained on the task; the best of those on validation is
+trained with several seeds beside the references, under the same recipe, and the sealed test split
+is opened for these runs alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from lra_design.cli.options import (
+    isolation,
+    json_option,
+    mode_option,
+    scale_option,
+    unsafe_option,
+    workers_available,
+)
+
+if TYPE_CHECKING:
+    from lra_design.cli.run_folder import DesignSettings, RunFolder
+
+NUM_FINALISTS = 2
+"""Candidates that climb from the probes to the task."""
+PROBES = ("recall-probe", "copying-probe", "delay-probe")
+
+
+@click.command(short_help="Let an agent write mechanisms, and judge them.")
+@click.option("--task", default="listops-mini", show_default=True, help="Id of the task.")
+@scale_option
+@mode_option
+@click.option(
+    "--agent",
+    type=click.Choice(["evolution"]),
+    default="evolution",
+    show_default=True,
+    help="Who writes: `evolution` needs neither network nor key.",
+)
+@click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--attempts", type=click.IntRange(1), default=12, show_default=True, help="Candidates to write."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Trainings of the best candidate and of each reference for the test score.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=workers_available,
+    show_default="the processors available",
+    help="Trainings side by side, one thread each.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/design"),
+    show_default=True,
+    help="Folder of the run; the same command resumes it.",
+)
+@click.option("--new", is_flag=True, help="Start another run beside the one in the folder.")
+@json_option
+@unsafe_option
+def design(
+    task: str,
+    scale: Literal["smoke", "small", "full"],
+    mode: Literal["causal", "bidirectional"],
+    agent: str,
+    agent_seed: int,
+    attempts: int,
+    seeds: int,
+    workers: int,
+    out: Path,
+    new: bool,
+    as_json: bool,
+    unsafe: bool,
+) -> int:
+    """Let an agent design mechanisms for a task, and rank the best beside the references.
+
+    Nothing that finished is lost to Ctrl-C or a crash: the same command goes on from there. The
+    agent is told findings and validation accuracies, never anything of a test split.
+    """
+    from lra_design.cli.crew import Crew
+    from lra_design.cli.display import Display
+    from lra_design.cli.judging import Judging
+    from lra_design.cli.ladder import Ladder
+    from lra_design.cli.run_folder import DesignSettings, opened
+    from tasks.registry import get_task
+    from trainers.recipes import get_recipe
+
+    for name in (task, *PROBES):
+        get_recipe(get_task(name).id, scale)
+    settings = DesignSettings(
+        task=task,
+        probes=PROBES,
+        scale=scale,
+        mode=mode,
+        agent=agent,
+        agent_seed=agent_seed,
+        num_attempts=attempts,
+        num_seeds=seeds,
+        isolation="unsafe" if unsafe else "standard",
+    )
+    display = Display()
+    with opened(out, settings, new=new) as folder, isolation(unsafe) as walls:
+        with display.showing(), Crew(workers) as crew:
+            Ladder(Judging(settings, folder, walls, crew), display).climb()
+        _show_board(settings, folder, as_json)
+    return 0
+
+
+def _show_board(settings: DesignSettings, folder: RunFolder, as_json: bool) -> None:
+    """Print the table, write the page, say where it lies."""
+    from lra_design.cli.board import publish
+
+    publish(
+        folder.board,
+        folder.page,
+        title=f"{settings.task}: agent-written mechanisms beside the references",
+        as_json=as_json,
+    )

@@ -1,0 +1,111 @@
+"""Options and small habits that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from lra_design.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent_sandbox.isolation import Isolation
+    from lra_design.records import Finding
+    from trainers.job import Job
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+source_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["causal", "bidirectional"]),
+    default="causal",
+    show_default=True,
+    help="What the mechanism may look at.",
+)
+unsafe_option = click.option(
+    "--unsafe-no-sandbox",
+    "unsafe",
+    is_flag=True,
+    help="Run candidates in a process of their own but without the kernel's walls. "
+    "Written into every record.",
+)
+task_option = click.option("--task", required=True, help="Id of a task, such as listops-mini.")
+scale_option = click.option(
+    "--scale",
+    type=click.Choice(["smoke", "small", "full"]),
+    default="smoke",
+    show_default=True,
+    help="Size of the host and length of the training.",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of the initial weights and the order of the data.",
+)
+
+
+def read_source(file: Path) -> bytes:
+    """The bytes of a candidate's file. Raises UsageError when it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}. Name a readable file.") from None
+
+
+@contextmanager
+def isolation(unsafe: bool) -> Iterator[Isolation]:
+    """The isolation a command asks for; closed, with all its workers, when the block ends."""
+    from agent_sandbox.isolation import open_isolation
+
+    level: Literal["standard", "unsafe"] = "unsafe" if unsafe else "standard"
+    with open_isolation(level) as opened:
+        yield opened
+
+
+def make_job(file: Path, task: str, scale: Literal["smoke", "small", "full"], mode: str) -> Job:
+    """The training that the recipe of (task, scale) gives the mechanism in `file`, with seed 0."""
+    import dataclasses
+
+    from tasks.registry import get_task
+    from trainers.job import Job
+    from trainers.recipes import get_recipe
+
+    recipe = get_recipe(get_task(task).id, scale)
+    try:
+        source = read_source(file).decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text: expected a Python file.") from None
+    return Job(
+        name=file.stem,
+        origin="candidate",
+        agent=None,
+        source=source,
+        task=task,
+        scale=scale,
+        setting="fixed",
+        host=dataclasses.replace(recipe.host, causal=mode == "causal"),
+        train=recipe.train,
+        hyperparameters={},
+        seed=0,
+    )
+
+
+def workers_available() -> int:
+    """How many single-threaded workers fit on this machine."""
+    return len(os.sched_getaffinity(0))
+
+
+def show_findings(findings: tuple[Finding, ...]) -> None:
+    """Print findings to stderr, as the validator's report shows them."""
+    from agent_sandbox.validator.render import render_finding
+
+    for finding in findings:
+        click.echo(render_finding(finding), err=True)

@@ -1,0 +1,118 @@
+"""The folder of a design run: what was asked, who may write in it, and where its parts lie."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lra_design.errors import DataError, UsageError
+from lra_design.files import write_atomically
+from lra_design.records import from_json, record, to_json
+
+
+@record
+class DesignSettings:
+    """What a design run was asked to do; a folder holds one run and never changes its settings."""
+
+    task: str
+    probes: tuple[str, ...]
+    scale: Literal["smoke", "small", "full"]
+    mode: Literal["causal", "bidirectional"]
+    agent: str
+    agent_seed: int
+    num_attempts: int
+    num_seeds: int
+    isolation: Literal["standard", "unsafe"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the parts of a design run lie."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """Every attempt, one line each."""
+        return self.path / "attempts.jsonl"
+
+    @property
+    def board(self) -> Path:
+        """The store of scored runs."""
+        return self.path / "board"
+
+    @property
+    def page(self) -> Path:
+        """The leaderboard as a page."""
+        return self.path / "board.html"
+
+    def training(self, run_id: str) -> Path:
+        """The folder of one training."""
+        return self.path / "trainings" / run_id[:16]
+
+    def candidate(self, index: int) -> Path:
+        """The source of attempt `index`."""
+        return self.path / "candidates" / f"{index:03d}.py"
+
+
+@contextmanager
+def opened(path: Path, settings: DesignSettings, *, new: bool) -> Iterator[RunFolder]:
+    """The run folder at `path`, ours alone while the block runs.
+
+    A folder with the same settings is resumed. new: take the next free name (`path-2`, ...)
+    instead. Raises UsageError when the folder holds a run with other settings, or is in use.
+    """
+    path = _free_name(path) if new else path
+    stored = path / "design.json"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataError(
+            f"cannot use the folder {path}: {error.strerror}. Name another one with --out."
+        ) from None
+    try:
+        _lock(descriptor, path)
+        if stored.exists():
+            _compare(from_json(DesignSettings, stored.read_bytes()), settings, path)
+        else:
+            write_atomically(stored, to_json(settings, indent=2).encode())
+        yield RunFolder(path)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(path: Path) -> Path:
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"another process is working in {path}. Wait for it, or name another folder with --out."
+        ) from None
+
+
+def _compare(stored: DesignSettings, asked: DesignSettings, path: Path) -> None:
+    if stored == asked:
+        return
+    differences = ", ".join(
+        f"{name} {getattr(stored, name)} there, {getattr(asked, name)} asked"
+        for name in DesignSettings.__dataclass_fields__
+        if getattr(stored, name) != getattr(asked, name)
+    )
+    raise UsageError(
+        f"{path} holds a run with other settings: {differences}. "
+        "Add --new to start another run beside it, or name another folder with --out."
+    )

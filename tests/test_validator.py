@@ -1,0 +1,149 @@
+"""Every check catches the module that is broken in its way, and no honest module is accused.
+
+`tests/broken/*.py` are candidates, each broken in one way; the first line names the one finding to
+expect. `tests/honest/*.py` are candidates with nothing wrong but an awkward form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_sandbox.isolation import Isolation, open_isolation
+from agent_sandbox.validator.examination import Patience
+from agent_sandbox.validator.registry import CHECKS, FAULTS, PRINTED
+from agent_sandbox.validator.render import render_report
+from agent_sandbox.validator.validate import validate
+from lra_design.errors import HarnessError
+from lra_design.records import ValidationReport, from_json, to_json
+
+HERE = Path(__file__).parent
+BROKEN = sorted(HERE.glob("broken/*.py"))
+HONEST = sorted(HERE.glob("honest/*.py"))
+REFERENCES = sorted(HERE.parent.glob("mechanisms/[!_]*.py"))
+WARNINGS = {"LRA213", "LRA303", "LRA410"}
+SHORT = {
+    "LRA401": Patience(call_seconds=0.7, max_deaths=1),
+    "LRA407": Patience(memory_bytes=256 * 1024**2, max_deaths=1),
+}
+
+
+@pytest.fixture(scope="module")
+def isolation() -> Iterator[Isolation]:
+    """One isolation for all candidates of this file."""
+    with open_isolation() as opened:
+        yield opened
+
+
+def expected_check(path: Path) -> str:
+    """The id in the first line of a broken module, `# LRA202: ...`."""
+    return path.read_text().partition(":")[0].removeprefix("# ")
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_a_broken_module_gets_exactly_its_finding(path: Path, isolation: Isolation) -> None:
+    check = expected_check(path)
+    report = validate(path.read_bytes(), isolation, seed=7, patience=SHORT.get(check))
+    assert {finding.check for finding in report.findings} == {check}, render_report(report)
+    assert report.valid == (check in WARNINGS)
+
+
+def test_every_check_has_a_module_that_it_catches() -> None:
+    checks = {entry.id for entry in (*CHECKS, *FAULTS.values(), PRINTED)}
+    assert {expected_check(path) for path in BROKEN} == checks
+
+
+def allowed(path: Path) -> set[str]:
+    """What an honest module may be warned of, from its first line."""
+    return {"LRA213"} if "May warn: LRA213" in path.read_text() else set()
+
+
+@pytest.mark.parametrize("path", HONEST, ids=lambda path: path.stem)
+def test_an_honest_module_is_valid(path: Path, isolation: Isolation) -> None:
+    report = validate(path.read_bytes(), isolation, seed=11)
+    assert {finding.check for finding in report.findings} == allowed(path), render_report(report)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5])
+@pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
+def test_a_reference_mechanism_passes_without_findings(
+    path: Path, seed: int, isolation: Isolation
+) -> None:
+    report = validate(path.read_bytes(), isolation, seed=seed)
+    assert not report.findings, render_report(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [*HONEST, *REFERENCES], ids=lambda path: path.stem)
+def test_no_false_alarm_over_twenty_seeds(path: Path, isolation: Isolation) -> None:
+    for seed in range(20):
+        report = validate(path.read_bytes(), isolation, seed=seed)
+        assert {finding.check for finding in report.findings} == allowed(path), seed
+
+
+def test_the_other_mode_is_validated_by_its_own_rules(isolation: Isolation) -> None:
+    source = (HERE / "broken" / "mask_ignored.py").read_bytes()
+    report = validate(source, isolation, mode="bidirectional", seed=1)
+    assert [(f.check, "bidirectional" in f.where) for f in report.findings] == [("LRA204", True)]
+
+
+def test_a_mode_that_is_not_supported_is_refused_before_anything_runs(isolation: Isolation) -> None:
+    source = (HERE / "honest" / "top_choice.py").read_bytes()
+    report = validate(source, isolation, mode="bidirectional")
+    assert [finding.check for finding in report.findings] == ["LRA110"]
+    assert report.isolation is None
+
+
+def test_hyperparameters_reach_the_mechanism(isolation: Isolation) -> None:
+    source = (HERE / "honest" / "depthwise_convolution.py").read_bytes()
+    sizes = [
+        validate(source, isolation, seed=1, hyperparameters={"width": width}).num_parameters
+        for width in (2, 5)
+    ]
+    assert None not in sizes
+    assert sizes[0] != sizes[1]
+
+
+def test_the_same_seed_gives_the_same_report(isolation: Isolation) -> None:
+    source = (HERE / "broken" / "faint_leak.py").read_bytes()
+    first, second = (validate(source, isolation, seed=29) for _ in range(2))
+    assert first.findings == second.findings
+    assert first.replay_token == second.replay_token
+    assert validate(source, isolation).replay_token != first.replay_token
+
+
+def test_a_report_survives_json_and_says_its_verdict_first(isolation: Isolation) -> None:
+    report = validate((HERE / "broken" / "circular_fft.py").read_bytes(), isolation, seed=3)
+    assert from_json(ValidationReport, to_json(report)) == report
+    text = render_report(report)
+    assert text.startswith("INVALID  Broken (causal")
+    assert "ERROR LRA202 causal (float64" in text
+    assert {run.check for run in report.checks} >= {"LRA101", "LRA201", "LRA202", "LRA411"}
+
+
+def test_an_exception_names_its_line_once(isolation: Isolation) -> None:
+    path = HERE / "broken" / "fails_when_short.py"
+    line = path.read_text().splitlines().index('            raise ValueError("too short to mix")')
+    (finding,) = validate(path.read_bytes(), isolation, seed=3).findings
+    assert finding.found == "ValueError: too short to mix"
+    assert finding.where.endswith(f"line {line + 1}")
+
+
+def test_running_out_of_time_is_never_valid(isolation: Isolation) -> None:
+    source = REFERENCES[0].read_bytes()
+    report = validate(source, isolation, patience=Patience(total_seconds=0.1))
+    assert {finding.check for finding in report.findings} == {"LRA401"}
+    assert len(report.checks) < len(CHECKS)
+
+
+def test_a_fault_of_the_harness_is_not_charged_to_the_candidate(isolation: Isolation) -> None:
+    class Failing:
+        record = isolation.record
+
+        def start(self, program: str, limits: object = None) -> None:
+            raise HarnessError("no workers today")
+
+    with pytest.raises(HarnessError, match="no workers today"):
+        validate(REFERENCES[0].read_bytes(), Failing())  # type: ignore[arg-type]
