@@ -35,7 +35,9 @@ def load_mechanism(source: str) -> type[Mechanism]:
     sys.modules[MODULE_NAME] = module  # dataclasses look their module up by name
     linecache.cache[FILE_NAME] = (len(source), None, source.splitlines(keepends=True), FILE_NAME)
     exec(compile(source, FILE_NAME, "exec", dont_inherit=True), module.__dict__)
-    found = list(dict.fromkeys(v for v in vars(module).values() if _is_own_mechanism(v)))
+    found: list[type[Mechanism]] = list(
+        dict.fromkeys(v for v in vars(module).values() if _is_own_mechanism(v))
+    )
     if len(found) != 1:
         names = ", ".join(cls.__name__ for cls in found) or "none"
         raise ValueError(f"expected exactly one concrete subclass of Mechanism, found {names}")

@@ -29,6 +29,7 @@ from leaderboards.human import (
 from leaderboards.scores import RANKED_SEEDS, Board, Entry, group_by_board
 from lra_design.files import write_atomically
 from lra_design.records import IsolationRecord, Run
+from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -226,7 +227,7 @@ def _shown(value: Any) -> Any:
     if value is None:
         return table.MISSING
     if isinstance(value, str) and not isinstance(value, Markup):
-        return table.visible_text(value)
+        return visible_text(value)
     return value
 
 

@@ -1,32 +1,14 @@
-"""The results store: a folder with one append-only file, one run per line.
-
-What holds, also when a writer is killed or the disk fills up:
-
-- A run whose `append` returned is on the disk: the whole line went out in one write, and was
-  flushed, before `append` returned.
-- At most the last line of the file is unfinished, and only a line without its newline can be: no
-  `append` ever returned for it. Readers skip it, and the next `append` cuts it off. Nobody can
-  still be writing it then, because writers hold an exclusive lock on the file for the whole append,
-  and the system releases the lock of a process that dies.
-- Nothing else is ever changed: a record is never edited, moved or removed.
-
-The lock is advisory (`flock`): it orders the processes that use this class, on one machine or on a
-file system that passes locks on.
-"""
+"""The results store: a folder with one append-only file, one run per line."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lra_design.errors import DataError, RecordError
+from lra_design.errors import RecordError
+from lra_design.line_file import LineFile
 from lra_design.records import Run, from_json, to_json
 
 FILE_NAME = "records.jsonl"
@@ -39,6 +21,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
+        self._file = LineFile(self.path)
 
     def append(self, run: Run) -> bool:
         """Add a run; False when exactly this run is there already.
@@ -47,15 +30,7 @@ class Store:
         record, DataError when it cannot be written; the store is then as it was before.
         """
         line = _encode(run)
-        try:
-            with _locked_for_append(self.path) as descriptor:
-                finished = _read_finished(descriptor)
-                if _holds(finished, run, line, self.path):
-                    return False
-                _write_line(descriptor, len(finished), line)
-        except OSError as error:
-            raise _cannot("write", self.path, error) from None
-        return True
+        return self._file.append(line, lambda lines: not _holds(lines, run, line, self.path))
 
     def runs(self) -> list[Run]:
         """All runs in the order they were appended.
@@ -63,20 +38,8 @@ class Store:
         Raises RecordError for a damaged line or one of a newer schema, DataError when the file
         cannot be read. A store that does not exist yet is empty.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise _cannot("read", self.path, error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            lines = _read_finished(descriptor).splitlines()
-        except OSError as error:
-            raise _cannot("read", self.path, error) from None
-        finally:
-            os.close(descriptor)
-        return [_decode(line, f"{self.path}, line {i}") for i, line in enumerate(lines, start=1)]
+        lines = enumerate(self._file.lines(), start=1)
+        return [_decode(line, f"{self.path}, line {i}") for i, line in lines]
 
 
 def _encode(run: Run) -> bytes:
@@ -86,7 +49,7 @@ def _encode(run: Run) -> bytes:
     except (TypeError, ValueError) as error:
         raise RecordError(f"the run '{run.name}' cannot be stored: {error}") from None
     from_json(Run, text)
-    return text.encode("ascii") + b"\n"  # JSON escapes everything else, line breaks included
+    return text.encode("ascii")  # JSON escapes everything else, line breaks included
 
 
 def _decode(line: bytes, where: str) -> Run:
@@ -114,41 +77,10 @@ def _values(line: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@contextmanager
-def _locked_for_append(path: Path) -> Iterator[int]:
-    """A descriptor of the file, made when missing, under an exclusive lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_size == 0:
-            _flush_folder(path.parent)  # else a power cut could lose the file's name
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_finished(descriptor: int) -> bytes:
-    """The file's content up to its last newline."""
-    size = os.fstat(descriptor).st_size
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        file.seek(0)
-        content = file.read(size)
-    return content[: content.rfind(b"\n") + 1]
-
-
-def _holds(finished: bytes, run: Run, line: bytes, path: Path) -> bool:
+def _holds(lines: list[bytes], run: Run, line: bytes, path: Path) -> bool:
     """Whether the run is there; RecordError when its id is there with other content."""
     needle = json.dumps(run.run_id).encode()
-    for there in finished.splitlines(keepends=True):
+    for there in lines:
         if there == line:
             return True
         if needle in there and _values(there).get("run_id") == run.run_id:
@@ -163,23 +95,3 @@ def _holds(finished: bytes, run: Run, line: bytes, path: Path) -> bool:
 def _differences(there: bytes, line: bytes) -> list[str]:
     old, new = _values(there), _values(line)
     return [field.name for field in fields(Run) if old.get(field.name) != new[field.name]]
-
-
-def _write_line(descriptor: int, size: int, line: bytes) -> None:
-    """Cut off what stands after `size`, add the line and flush it; on failure take it back."""
-    os.ftruncate(descriptor, size)
-    try:
-        written = os.write(descriptor, line)
-        if written < len(line):
-            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fit")
-        os.fsync(descriptor)
-    except BaseException:  # an interrupt must not leave half a line behind either
-        os.ftruncate(descriptor, size)
-        raise
-
-
-def _cannot(verb: str, path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot {verb} {path}: {error.strerror}. Nothing was changed. Make sure that the disk has "
-        "space and that the folder is yours to use, or choose another folder for the results."
-    )

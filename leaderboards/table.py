@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from leaderboards.human import (
     resembled_family,
 )
 from leaderboards.scores import RANKED_SEEDS, Board, Entry, Estimate, group_by_board
+from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,22 +24,6 @@ MISSING = "–"
 NOT_COMPARABLE = "not comparable"
 NAME_WIDTH = 60
 """Characters of a name that a table shows."""
-
-
-def visible_text(text: str) -> str:
-    """`text` with everything written out that would steer the reader's screen.
-
-    Control characters (a terminal obeys them), marks that reverse the direction of writing (source
-    code can hide behind them) and halves of surrogate pairs (no file can hold them) become
-    `\\u{1b}`; line breaks and tabs stay.
-    """
-    return "".join(map(_visible, text.replace("\r\n", "\n")))
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
-        return character
-    return f"\\u{{{ord(character):x}}}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -584,6 +584,7 @@ CRASHES = {
     "SIGSEGV": "import ctypes; ctypes.string_at(0)",
     "SIGABRT": "import os; os.abort()",
     "SIGKILL": "import os; os.kill(os.getpid(), 9)",
+    "signal 40": "import os; os.kill(os.getpid(), 40)",
 }
 
 
@@ -798,6 +799,13 @@ def test_without_landlock_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         open_isolation()
     assert caught.value.layer == "landlock"
     assert "lsm=" in caught.value.remedy
+
+
+def test_another_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    for level in ("standard", "unsafe"):
+        with pytest.raises(IsolationUnavailable, match="container"):
+            open_isolation(level)
 
 
 def test_an_unknown_machine_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leaderboards.page import render_page, write_page
 from leaderboards.scores import rank
-from leaderboards.table import visible_text
+from lra_design.visible import visible_text
 from lra_design.errors import DataError
 from lra_design.records import (
     Finding,

@@ -254,9 +254,9 @@ def test_two_searches_in_one_journal(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot write attempt 0 .*goes on after the last"):
+    with pytest.raises(DataError, match=r"cannot write .*choose another folder"):
         Journal(tmp_path / "file" / "journal.jsonl").append(attempt_of(0))
-    with pytest.raises(DataError, match=r"cannot read the journal .*choose another"):
+    with pytest.raises(DataError, match=r"cannot read .*choose another folder"):
         Journal(tmp_path).attempts()
 
 
@@ -266,7 +266,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + 100, limits[1]))
     try:
-        with pytest.raises(DataError, match=r"cannot write attempt 3 .*Free some space"):
+        with pytest.raises(DataError, match=r"cannot write .*disk has space"):
             journal.append(attempt_of(3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -7,6 +7,7 @@ believed beyond "these are the tensors it returned".
 from __future__ import annotations
 
 import torch
+import torch._dynamo  # optimisers import it on their first step: 1.3 s, here paid once a server
 
 from agent_sandbox.candidate import load_mechanism
 from agent_sandbox.isolation.protocol import Message

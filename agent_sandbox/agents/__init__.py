@@ -1,0 +1,1 @@
+"""The agents: what writes candidates, the search policies, the journal."""

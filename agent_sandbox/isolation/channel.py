@@ -35,7 +35,7 @@ _MAGIC = b"LRA1"
 _MAX_DEPTH = 32
 _FIRST_CHUNK = 1 << 20
 MAX_JSON_BYTES = 4 * 1024**2
-MAX_TENSOR_BYTES = 8 * 1024**3
+MAX_TENSOR_BYTES = 1024**3
 # What safetensors and torch raise for bytes or tensors that cannot be converted.
 _TENSOR_ERRORS = (SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 
@@ -62,6 +62,11 @@ def encode(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[by
         body = safetensors.torch.save(_plain(tensors)) if tensors else b""
     except (*_TENSOR_ERRORS, AttributeError) as error:
         raise ChannelError(f"tensors cannot be sent: {error}") from None
+    if len(text) > MAX_JSON_BYTES or len(body) > MAX_TENSOR_BYTES:
+        raise ChannelError(
+            f"expected at most {MAX_JSON_BYTES} bytes of JSON and {MAX_TENSOR_BYTES} of tensors, "
+            f"found {len(text)} and {len(body)}"
+        )
     return _HEADER.pack(_MAGIC, len(text), len(body)) + text, body
 
 

@@ -28,7 +28,7 @@ from agent_sandbox.isolation.landlock import restrict_files
 from agent_sandbox.isolation.seccomp import restrict_system_calls
 
 _PACKAGES = ("lra_design", "tasks", "mechanisms", "agent_sandbox", "trainers", "leaderboards")
-_SYSTEM_PATHS = (
+SYSTEM_PATHS = (
     "/lib",
     "/lib32",
     "/lib64",
@@ -95,7 +95,7 @@ def lock_down(plan: Lockdown) -> None:
     kernel.process_control(kernel.PR_SET_NO_NEW_PRIVS, 1)
     _drop_capabilities()
     if plan.kernel_layers:
-        restrict_files((*_SYSTEM_PATHS, *plan.readable, "/proc/self"), _WRITABLE)
+        restrict_files((*SYSTEM_PATHS, *plan.readable, "/proc/self"), _WRITABLE)
         restrict_system_calls(os.getpid())
 
 

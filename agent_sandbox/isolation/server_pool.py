@@ -135,13 +135,19 @@ class Server:
                 send_control(self._control, request, descriptors)
                 return receive_control(self._control)
             except (OSError, EOFError) as error:
-                # A late answer would be taken for that of the next request.
-                self._broken = True
-                self._process.kill()
+                self._break()
                 raise ServerGoneError(
                     f"the fork server does not answer: {error}. Its last words: "
                     f"{self._last_words()}"
                 ) from None
+            except BaseException:  # interrupted before the answer came
+                self._break()
+                raise
+
+    def _break(self) -> None:
+        """Give it up: a late answer would be taken for that of the next request."""
+        self._broken = True
+        self._process.kill()
 
     def _last_words(self) -> str:
         try:

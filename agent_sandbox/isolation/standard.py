@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from agent_sandbox.isolation.landlock import landlock_version
-from agent_sandbox.isolation.lockdown import interpreter_folders
+from agent_sandbox.isolation.lockdown import SYSTEM_PATHS, interpreter_folders
 from agent_sandbox.isolation.seccomp import seccomp_supported
 from agent_sandbox.isolation.self_test import LANDLOCK_REMEDY, run_innocent, run_self_test
 from agent_sandbox.isolation.server_pool import ServerPool
@@ -104,7 +104,7 @@ class ForkedIsolation:
         }
         try:
             server, pid, process = self._pool.start(request, [theirs.fileno(), writable])
-        except HarnessError:
+        except BaseException:
             ours.close()
             os.close(readable)
             raise
@@ -179,12 +179,19 @@ def _gaps(standard: bool, dropped_uid: bool) -> tuple[str, ...]:
     return tuple(gaps)
 
 
+def _require_linux() -> None:
+    if sys.platform != "linux":
+        raise IsolationUnavailable(
+            "worker processes", f"this is {platform.system()}", "Use the Linux container image."
+        )
+
+
 def _require_layers() -> None:
-    if sys.platform != "linux" or not seccomp_supported():
+    if not seccomp_supported():
         raise IsolationUnavailable(
             "seccomp",
-            f"this is {platform.system()} on {platform.machine()}",
-            "Workers need Linux on x86-64 or arm64; on other machines use the container image.",
+            f"this kernel on {platform.machine()} takes no filter that we have",
+            "Workers need Linux with CONFIG_SECCOMP_FILTER on x86-64 or arm64.",
         )
     if landlock_version() is None:
         raise IsolationUnavailable("landlock", "the kernel does not offer it", LANDLOCK_REMEDY)
@@ -197,7 +204,7 @@ def _require_hidden_home() -> None:
         data = home()
     except DataError:
         return  # there is none, and so nothing to hide
-    for folder in interpreter_folders():
+    for folder in (*SYSTEM_PATHS, *interpreter_folders()):
         if data.is_relative_to(folder):
             raise IsolationUnavailable(
                 "landlock",
@@ -214,6 +221,7 @@ def open_isolation(
     `unsafe` keeps the limits and leaves files, network and processes open. Programs are imported
     from the installed packages and from `program_folders`, which workers cannot read.
     """
+    _require_linux()
     if level == "standard":
         _require_layers()
     return ForkedIsolation(level, [str(Path(folder).resolve()) for folder in program_folders])

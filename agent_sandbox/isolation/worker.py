@@ -16,6 +16,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from agent_sandbox.isolation.channel import (
+    MAX_TENSOR_BYTES,
     Channel,
     ChannelClosedError,
     ChannelError,
@@ -52,7 +53,9 @@ class IsolatedWorker:
         self.server = server
         self._pid = pid
         self._process = process
-        self._channel = Channel(endpoint, max_tensor_bytes=limits.memory_bytes)
+        self._channel = Channel(
+            endpoint, max_tensor_bytes=min(limits.memory_bytes, MAX_TENSOR_BYTES)
+        )
         self._output = Output(output, limits.output_bytes)
         self._limits = limits
         self._on_end = on_end
@@ -286,9 +289,11 @@ def _fault_of(ending: Ending | None) -> CandidateFault | HarnessError:
     if ending.code >= 0:
         return CandidateFault("exited", f"the process ended by itself with exit code {ending.code}")
     number = -ending.code
-    name = signal.Signals(number).name
+    names = {known.value: known.name for known in signal.Signals}
     if number == signal.SIGXCPU:
         return CandidateFault("timeout", "the process used more processor time than allowed")
     if number == signal.SIGSYS:
         return CandidateFault("process", "the process was ended for a forbidden system call")
-    return CandidateFault("exited", f"the process was ended by signal {number} ({name})")
+    return CandidateFault(
+        "exited", f"the process was ended by {names.get(number, f'signal {number}')}"
+    )

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent_sandbox.validator.compare import FLOAT64, Difference, difference
+from agent_sandbox.validator.built import Built, Setup
+from agent_sandbox.validator.compare import FLOAT32, FLOAT64, Difference, difference, least_size
 from agent_sandbox.validator.draw import Draw, right_padding
-from agent_sandbox.validator.examination import Built, Examination, Setup
+from agent_sandbox.validator.examination import Examination
 from agent_sandbox.validator.violation import Violation
 
 
@@ -206,7 +207,8 @@ def check_same_in_float32(exam: Examination) -> Iterator[Violation]:
     x, mask = padded(draw, exam.main, 3)
     y64 = exam.built(exam.main).forward(x, mask)
     y32 = exam.built(exam.single).forward(x, mask)
-    gap = ((y64 - y32.double()).abs() / y64.abs().amax(-1, keepdim=True).clamp(min=1e-12)).median()
+    size_BL1 = y64.abs().amax(-1, keepdim=True).clamp(min=least_size(y64, FLOAT32))
+    gap = ((y64 - y32.double()).abs() / size_BL1).median()
     if gap.item() > 1e-2:
         yield Violation(
             expected="the same output in float32 as in float64, up to rounding",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from agent_sandbox.validator.behaviour_checks import describe, padded
+from agent_sandbox.validator.built import Built, Setup
 from agent_sandbox.validator.compare import (
     BFLOAT16,
     FLOAT32,
@@ -22,7 +23,7 @@ from agent_sandbox.validator.compare import (
     size,
 )
 from agent_sandbox.validator.draw import Draw, right_padding
-from agent_sandbox.validator.examination import Built, Examination, Setup
+from agent_sandbox.validator.examination import Examination
 from agent_sandbox.validator.violation import Violation
 
 MAGNITUDES = (1.0, 30.0, 1000.0)
@@ -115,8 +116,9 @@ def unexplained(
     else:
         least = least_size(y, precision)
         gap = difference_of_whole(kept_y, kept_z, least)
-        # A transform over the whole sequence rounds relative to its largest element.
-        growth = size(z) / max(size(kept_y), least)
+        # A transform over the whole sequence rounds relative to its largest element, which need
+        # not be an output: a delay may carry it past the end.
+        growth = max(size(z), magnitude) / max(size(kept_y), least)
         tolerance = max(tolerance, min(GROWTH_TOLERANCE * growth, LARGEST_TOLERANCE))
     return gap if gap.relative > tolerance else None
 

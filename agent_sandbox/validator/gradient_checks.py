@@ -34,8 +34,9 @@ def check_gradient_reaches(exam: Examination) -> Iterator[Violation]:
     full, D = exam.main.config.max_seq_len, exam.main.config.d_model
     x, mask = padded(draw, exam.main, 3)
     inputs: list[tuple[Tensor, Tensor | None]] = [(draw.normal(2, full, D), None), (x, mask)]
-    for x, mask in inputs:
-        gradients = built.vjp(x, draw.normal(*x.shape), mask, training=True)
+    for given, given_mask in inputs:
+        cotangent = draw.normal(*given.shape)
+        gradients = built.vjp(given, cotangent, given_mask, training=True)
         names -= {name for name, gradient in gradients.items() if size(gradient) != 0.0}
     if names:
         yield Violation(
@@ -183,7 +184,7 @@ def check_parameters_made_in_init(exam: Examination) -> Iterator[Violation]:
 
 
 def check_weights_complete(exam: Examination) -> Iterator[Violation]:
-    """Built in a fresh process from other random numbers, with this state_dict(), it is the same."""
+    """Built in a fresh process from other random numbers, with this state_dict(), it is equal."""
     draw, built = exam.draw("weights"), exam.built(exam.main)
     x, mask = padded(draw, exam.main, 3)
     state, y = built.state(), built.forward(x, mask)

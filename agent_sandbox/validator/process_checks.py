@@ -107,7 +107,7 @@ _CANDIDATE_LINE = re.compile(rf'File "{re.escape(FILE_NAME)}", line (\d+)')
 
 
 def fault_violation(fault: CandidateFault, check: str) -> Violation:
-    """The violation that a fault of the candidate's process is; `check` is the check that met it."""
+    """What a fault of the candidate's process violates; `check` is the check that met it."""
     lines = _CANDIDATE_LINE.findall(fault.trace)
     return Violation(
         expected=EXPECTED[fault.kind],

@@ -15,6 +15,7 @@ from agent_sandbox.validator import behaviour_checks as behaviour
 from agent_sandbox.validator import causality_checks as causality
 from agent_sandbox.validator import gradient_checks as gradient
 from agent_sandbox.validator import process_checks as process
+from agent_sandbox.validator import search_space_rules as search_space
 from agent_sandbox.validator import static_rules as rules
 from agent_sandbox.validator.examination import Examination
 from agent_sandbox.validator.syntax import Syntax
@@ -85,7 +86,7 @@ RULES: tuple[Rule, ...] = (
         "search_space is a literal dictionary of well-formed entries, each named after a keyword "
         "argument of __init__ with a default.",
         "text",
-        rules.check_search_space,
+        search_space.check_search_space,
     ),
     Rule(
         "LRA106",

@@ -7,11 +7,9 @@ behaviour, in the isolated worker. Every rule reports all it sees; none hides an
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterator
-from typing import Any
 
-from agent_sandbox.candidate import class_attribute, class_method, literal_search_space
+from agent_sandbox.candidate import class_attribute, class_method
 from agent_sandbox.validator.syntax import Syntax, literal_attribute
 from agent_sandbox.validator.violation import Violation
 
@@ -38,24 +36,25 @@ FORBIDDEN_TORCH = {
     "torch.utils.collect_env": "starts programs",
     "torch.utils.bottleneck": "starts programs",
 }
-FORBIDDEN_MODULES = frozenset(
-    ("os", "sys", "io", "subprocess", "socket", "ctypes", "shutil", "pathlib", "importlib")
-    + ("builtins", "threading", "multiprocessing", "concurrent", "inspect", "gc", "pickle")
-    + ("tempfile", "traceback", "linecache", "mmap")
-)
+# fmt: off
+FORBIDDEN_MODULES = frozenset((
+    "os", "sys", "io", "subprocess", "socket", "ctypes", "shutil", "pathlib", "importlib",
+    "builtins", "threading", "multiprocessing", "concurrent", "inspect", "gc", "pickle",
+    "tempfile", "traceback", "linecache", "mmap",
+))
 """Standard modules that other modules carry as attributes, `torch.nn.functional.os`.
 `signal` is not among them: `torch.signal` is torch's own."""
-FORBIDDEN_BUILTINS = frozenset(
-    ("eval", "exec", "compile", "open", "__import__", "globals", "breakpoint", "input", "exit")
-    + ("quit", "__builtins__", "__loader__", "__spec__")
-)
-ESCAPES = frozenset(
-    ("__globals__", "__subclasses__", "__builtins__", "__code__", "__closure__", "__bases__")
-    + ("__base__", "__mro__", "__loader__", "__spec__", "__import__", "__reduce__")
-    + ("__reduce_ex__", "__getattribute__", "f_globals", "f_locals", "f_builtins", "f_back")
-    + ("f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame", "gi_code")
-)
-KINDS = {"int": {"low", "high", "log"}, "float": {"low", "high", "log"}, "categorical": {"choices"}}
+FORBIDDEN_BUILTINS = frozenset((
+    "eval", "exec", "compile", "open", "__import__", "globals", "breakpoint", "input", "exit",
+    "quit", "__builtins__", "__loader__", "__spec__",
+))
+ESCAPES = frozenset((
+    "__globals__", "__subclasses__", "__builtins__", "__code__", "__closure__", "__bases__",
+    "__base__", "__mro__", "__loader__", "__spec__", "__import__", "__reduce__",
+    "__reduce_ex__", "__getattribute__", "f_globals", "f_locals", "f_builtins", "f_back",
+    "f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame", "gi_code",
+))
+# fmt: on
 
 
 def check_imports(syntax: Syntax) -> Iterator[Violation]:
@@ -208,87 +207,6 @@ def supports(class_def: ast.ClassDef) -> tuple[bool, bool]:
     """Whether the class declares that it can be built causal, and bidirectional."""
     causal, bidirectional = (_flag(class_def, name) is not False for name in SUPPORTS)
     return causal, bidirectional
-
-
-def check_search_space(syntax: Syntax) -> Iterator[Violation]:
-    """`search_space` is a literal, well formed, and names keyword arguments of `__init__`."""
-    for class_def in syntax.mechanisms:
-        for fault in space_faults(class_def):
-            node = class_attribute(class_def, "search_space")
-            yield Violation(
-                expected='a literal such as {"width": {"type": "int", "low": 4, "high": 64}}, each '
-                "name a keyword argument of __init__ with a default",
-                found=fault,
-                likely_cause="the search space is read from the text, without running the file",
-                hint="Write numbers and strings only; kinds are int, float and categorical.",
-                where=f"line {(node or class_def).lineno}",
-            )
-
-
-def space_faults(class_def: ast.ClassDef) -> Iterator[str]:
-    """What is wrong with the class's `search_space`, in words; nothing when it is usable."""
-    try:
-        space = literal_search_space(class_def)
-    except ValueError as error:
-        yield str(error)
-        return
-    keywords = _keywords_with_default(class_def)
-    for name, entry in space.items():
-        if name not in keywords:
-            yield f"{name!r} is no keyword argument of __init__ with a default"
-        fault = _entry_fault(entry)
-        if fault:
-            yield f"{name!r}: {fault}"
-
-
-def _keywords_with_default(class_def: ast.ClassDef) -> set[str]:
-    init = class_method(class_def, "__init__")
-    if init is None:
-        return set()
-    args = init.args
-    with_default = args.args[len(args.args) - len(args.defaults) :] if args.defaults else []
-    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
-    return {arg.arg for arg in with_default} | {a.arg for a, default in keywords if default}
-
-
-def _entry_fault(entry: Any) -> str:
-    if not isinstance(entry, dict) or not isinstance(kind := entry.get("type"), str):
-        return "no dictionary with a type"
-    if kind not in KINDS:
-        return f"unknown type {kind!r}"
-    unknown = {str(key) for key in entry} - KINDS[kind] - {"type"}
-    if unknown:
-        return f"unknown key {min(unknown)!r}"
-    return _choices_fault(entry) if kind == "categorical" else _range_fault(entry, kind)
-
-
-def _choices_fault(entry: dict[str, Any]) -> str:
-    choices = entry.get("choices")
-    if not isinstance(choices, list | tuple) or not choices:
-        return "choices is no list with at least one element"
-    odd = [choice for choice in choices if not _is_scalar(choice)]
-    return f"choice {odd[0]!r:.40} is no number, string or boolean" if odd else ""
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bool | int) or (
-        isinstance(value, float) and math.isfinite(value)
-    )
-
-
-def _range_fault(entry: dict[str, Any], kind: str) -> str:
-    bounds = [entry.get("low"), entry.get("high")]
-    types: tuple[type, ...] = (int,) if kind == "int" else (int, float)
-    for bound in bounds:
-        if isinstance(bound, bool) or not isinstance(bound, types) or not _is_scalar(bound):
-            return f"low and high must be finite numbers of type {kind}, found {bound!r:.40}"
-    low, high = bounds
-    log = entry.get("log", False)
-    if not isinstance(log, bool):
-        return f"log must be True or False, found {log!r:.40}"
-    if low >= high:  # type: ignore[operator]
-        return f"low must be below high, found {low} and {high}"
-    return f"low must be positive when log is True, found {low}" if log and low <= 0 else ""  # type: ignore[operator]
 
 
 def check_builtins(syntax: Syntax) -> Iterator[Violation]:

@@ -13,7 +13,8 @@ import torch
 
 from agent_sandbox.candidate import class_method, literal_search_space, source_hash
 from agent_sandbox.isolation.protocol import Isolation
-from agent_sandbox.validator.examination import Broken, Examination, Outline, Patience
+from agent_sandbox.validator.built import Broken
+from agent_sandbox.validator.examination import Examination, Outline, Patience
 from agent_sandbox.validator.process_checks import fault_violation, printed
 from agent_sandbox.validator.registry import (
     CHECKS,
@@ -25,7 +26,8 @@ from agent_sandbox.validator.registry import (
     Check,
     Entry,
 )
-from agent_sandbox.validator.static_rules import space_faults, supports
+from agent_sandbox.validator.search_space_rules import space_faults
+from agent_sandbox.validator.static_rules import supports
 from agent_sandbox.validator.syntax import Syntax, read_syntax
 from agent_sandbox.validator.violation import Violation
 from lra_design import __version__
@@ -98,8 +100,8 @@ def validate(
 ) -> ValidationReport:
     """Judge `source` against the contract. What it did wrong is in the report, never raised.
 
-    hyperparameters: keyword arguments for the mechanism beyond its defaults. seed: draws the inputs;
-    None means one that nobody knows. max_parameters: of one mechanism at the validator's sizes,
+    hyperparameters: keyword arguments for the mechanism beyond its defaults. seed: of the inputs;
+    None draws one that nobody knows. max_parameters: of one mechanism at the validator's sizes,
     None means `default_cap`. Raises HarnessError when the benchmark or the machine is at fault.
     """
     started = time.monotonic()

@@ -1,5 +1,7 @@
-# A depthwise convolution padded on the left when causal, on both sides otherwise; batch and length swap places.
+# A depthwise convolution: padded on the left when causal, on both sides otherwise.
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from lra_design import Mechanism, MechanismConfig
 
 
 class DepthwiseConvolution(Mechanism):
-    search_space = {"width": {"type": "int", "low": 2, "high": 16, "log": True}}
+    search_space: ClassVar = {"width": {"type": "int", "low": 2, "high": 16, "log": True}}
 
     def __init__(self, config: MechanismConfig, *, width: int = 4) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-# A long convolution by zero-padded FFT, gated twice (order 2): its rounding spreads over the whole length.
+# A long convolution by zero-padded FFT, gated twice: it rounds over the whole length.
 from __future__ import annotations
 
 import torch

@@ -1,6 +1,8 @@
 # A diagonal state space with complex parameters, as a convolution in chunks of powers.
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from lra_design import Mechanism, MechanismConfig
 
 class GatedStateSpace(Mechanism):
     supports_bidirectional = False
-    search_space = {"states": {"type": "int", "low": 2, "high": 32}}
+    search_space: ClassVar = {"states": {"type": "int", "low": 2, "high": 32}}
 
     def __init__(self, config: MechanismConfig, *, states: int = 4) -> None:
         super().__init__(config)

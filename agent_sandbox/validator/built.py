@@ -1,0 +1,164 @@
+"""One mechanism in the worker, as the judge calls it, and what an answer must be at least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from agent_sandbox.isolation.protocol import Message
+from agent_sandbox.validator.violation import Violation
+from lra_design.interface import MechanismConfig
+
+Call = Callable[[str, Mapping[str, Any], Mapping[str, Tensor]], Message]
+"""Asks the worker for an operation, with values and tensors."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One mechanism to build: its config, its arithmetic, and the seed of its weights."""
+
+    config: MechanismConfig
+    dtype: Literal["float64", "float32"] = "float64"
+    seed: int = 0
+    jitter: bool = True
+    """Move the weights a little first: what hides behind a zero-initialised projection shows."""
+
+    @property
+    def mode(self) -> str:
+        """`causal` or `bidirectional`."""
+        return "causal" if self.config.causal else "bidirectional"
+
+
+class Broken(Exception):
+    """An answer that is no valid output: the check it belongs to, whichever check met it."""
+
+    def __init__(self, check: str, violation: Violation) -> None:
+        super().__init__(violation.found)
+        self.check = check
+        self.violation = violation
+
+
+class Built:
+    """One mechanism in the worker, as the judge calls it."""
+
+    def __init__(self, call: Call, setup: Setup, key: str) -> None:
+        self.setup = setup
+        self.key = key
+        self._call = call
+        self._dtype = torch.float64 if setup.dtype == "float64" else torch.float32
+
+    def _ask(self, operation: str, tensors: Mapping[str, Tensor], **values: Any) -> Message:
+        return self._call(operation, {"key": self.key, **values}, tensors)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Every parameter by name."""
+        return dict(sorted(self._ask("parameters", {}).tensors.items()))
+
+    def set_parameters(self, tensors: Mapping[str, Tensor]) -> None:
+        """Write these parameters."""
+        self._ask("set_parameters", tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state dictionary."""
+        return dict(self._ask("state", {}).tensors)
+
+    def set_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load a state dictionary, strictly."""
+        self._ask("set_state", tensors)
+
+    def environment(self) -> Mapping[str, Any]:
+        """Facts about the worker's process now."""
+        return self._call("environment", {}, {}).values
+
+    def input(self, x: Tensor) -> Tensor:
+        """`x` in this setup's dtype."""
+        return x.to(self._dtype)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        training: bool = False,
+        autocast: bool = False,
+        seed: int | None = None,
+    ) -> Tensor:
+        """The output for `x` `(B, L, D)`. Raises Broken when it is no finite `(B, L, D)` tensor."""
+        return self.ask_forward(x, mask, training=training, autocast=autocast, seed=seed)["y"]
+
+    def ask_forward(
+        self, x: Tensor, mask: Tensor | None = None, *, autocast: bool = False, **values: Any
+    ) -> Mapping[str, Tensor]:
+        """The output `y`, and `x` and `mask` as they are after the call. Raises Broken."""
+        x = self.input(x)
+        tensors = {"x": x} if mask is None else {"x": x, "mask": mask}
+        answer = self._ask("forward", tensors, autocast=autocast, **values)
+        where = self.where(x, mask, autocast=autocast, **values)
+        self._require_output(answer, x, autocast, where)
+        return answer.tensors
+
+    def vjp(
+        self, x: Tensor, cotangent: Tensor, mask: Tensor | None = None, *, training: bool = False
+    ) -> dict[str, Tensor]:
+        """Gradients of `(y * cotangent).sum()`: `input` and `parameter:NAME`. Raises Broken."""
+        x = self.input(x)
+        tensors = {"x": x, "cotangent": self.input(cotangent)}
+        tensors |= {} if mask is None else {"mask": mask}
+        answer = self._ask("vjp", tensors, training=training)
+        self._require_output(answer, x, False, self.where(x, mask, training=training))
+        return {name: tensor for name, tensor in answer.tensors.items() if name != "y"}
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The output for `x` `(B, L, D)`, made position by position. Raises Broken."""
+        x = self.input(x)
+        answer = self._ask("decode", {"x": x})
+        self._require_output(answer, x, False, self.where(x) + ", by step")
+        return answer.tensors["y"]
+
+    def _require_output(self, answer: Message, x: Tensor, autocast: bool, where: str) -> None:
+        dtypes = [self.setup.dtype] + (["bfloat16"] if autocast else [])
+        values, y = answer.values, answer.tensors.get("y")
+        expected = f"Tensor {tuple(x.shape)} {' or '.join(dtypes)} on cpu, strided"
+        found = str(values.get("type"))
+        if found == "Tensor":
+            found = f"Tensor {tuple(values['shape'])} {values['dtype']} on {values['device']}"
+        dtype = str(y.dtype).removeprefix("torch.") if y is not None else None
+        if y is None or y.shape != x.shape or dtype not in dtypes:
+            raise Broken("LRA201", _wrong_shape(expected, found, where))
+        if not y.isfinite().all():
+            raise Broken("LRA211", not_finite(y, where))
+
+    def where(self, x: Tensor, mask: Tensor | None = None, **circumstances: Any) -> str:
+        """The circumstances of a call, for a finding."""
+        parts = [self.setup.dtype, f"B={x.shape[0]}", f"L={x.shape[1]}", self.setup.mode]
+        parts += ["with padding"] if mask is not None and mask.any() else []
+        parts += [name for name in ("training", "autocast") if circumstances.get(name)]
+        return ", ".join(parts)
+
+
+def _wrong_shape(expected: str, found: str, where: str) -> Violation:
+    return Violation(
+        expected=expected,
+        found=found,
+        likely_cause="a reshape that mixes up axes, or a tensor made with a fixed dtype or device",
+        hint="Return (B, L, D) like x; make new tensors with x.new_zeros or dtype=x.dtype.",
+        where=where,
+    )
+
+
+def not_finite(y: Tensor, where: str) -> Violation:
+    """That an output holds NaN or infinity, and where the first of them stands."""
+    row, position = (~y.isfinite()).any(-1).nonzero()[0].tolist()
+    return Violation(
+        expected="finite numbers at every position, padding included",
+        found=f"{y[row, position][~y[row, position].isfinite()][0].item()} at row {row}, "
+        f"position {position}",
+        likely_cause="an exponential without its maximum subtracted, a division by a sum that can "
+        "be zero, or a softmax over nothing but padding",
+        hint="Subtract the maximum, add an epsilon to denominators, keep one key visible per row.",
+        where=where,
+    )

@@ -1,0 +1,96 @@
+"""The rule on `search_space`: a study must be able to use it without running the file."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from agent_sandbox.candidate import class_attribute, class_method, literal_search_space
+from agent_sandbox.validator.syntax import Syntax
+from agent_sandbox.validator.violation import Violation
+
+KINDS = {"int": {"low", "high", "log"}, "float": {"low", "high", "log"}, "categorical": {"choices"}}
+"""The keys that each type of entry may have besides `type`."""
+
+
+def check_search_space(syntax: Syntax) -> Iterator[Violation]:
+    """`search_space` is a literal, well formed, and names keyword arguments of `__init__`."""
+    for class_def in syntax.mechanisms:
+        for fault in space_faults(class_def):
+            node = class_attribute(class_def, "search_space")
+            yield Violation(
+                expected='a literal such as {"width": {"type": "int", "low": 4, "high": 64}}, each '
+                "name a keyword argument of __init__ with a default",
+                found=fault,
+                likely_cause="the search space is read from the text, without running the file",
+                hint="Write numbers and strings only; kinds are int, float and categorical.",
+                where=f"line {(node or class_def).lineno}",
+            )
+
+
+def space_faults(class_def: ast.ClassDef) -> Iterator[str]:
+    """What is wrong with the class's `search_space`, in words; nothing when it is usable."""
+    try:
+        space = literal_search_space(class_def)
+    except ValueError as error:
+        yield str(error)
+        return
+    keywords = _keywords_with_default(class_def)
+    for name, entry in space.items():
+        if name not in keywords:
+            yield f"{name!r} is no keyword argument of __init__ with a default"
+        fault = _entry_fault(entry)
+        if fault:
+            yield f"{name!r}: {fault}"
+
+
+def _keywords_with_default(class_def: ast.ClassDef) -> set[str]:
+    init = class_method(class_def, "__init__")
+    if init is None:
+        return set()
+    args = init.args
+    with_default = args.args[len(args.args) - len(args.defaults) :] if args.defaults else []
+    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    return {arg.arg for arg in with_default} | {a.arg for a, default in keywords if default}
+
+
+def _entry_fault(entry: Any) -> str:
+    if not isinstance(entry, dict) or not isinstance(kind := entry.get("type"), str):
+        return "no dictionary with a type"
+    if kind not in KINDS:
+        return f"unknown type {kind!r}"
+    unknown = {str(key) for key in entry} - KINDS[kind] - {"type"}
+    if unknown:
+        return f"unknown key {min(unknown)!r}"
+    return _choices_fault(entry) if kind == "categorical" else _range_fault(entry, kind)
+
+
+def _choices_fault(entry: dict[str, Any]) -> str:
+    choices = entry.get("choices")
+    if not isinstance(choices, list | tuple) or not choices:
+        return "choices is no list with at least one element"
+    odd = [choice for choice in choices if not _is_scalar(choice)]
+    return f"choice {odd[0]!r:.40} is no number, string or boolean" if odd else ""
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | bool | int) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
+
+
+def _range_fault(entry: dict[str, Any], kind: str) -> str:
+    bounds = [entry.get("low"), entry.get("high")]
+    types: tuple[type, ...] = (int,) if kind == "int" else (int, float)
+    for bound in bounds:
+        if isinstance(bound, bool) or not isinstance(bound, types) or not _is_scalar(bound):
+            return f"low and high must be finite numbers of type {kind}, found {bound!r:.40}"
+    low, high = bounds
+    log = entry.get("log", False)
+    if not isinstance(log, bool):
+        return f"log must be True or False, found {log!r:.40}"
+    if low >= high:  # type: ignore[operator]
+        return f"low must be below high, found {low} and {high}"
+    return f"low must be positive when log is True, found {low}" if log and low <= 0 else ""  # type: ignore[operator]
