@@ -1,0 +1,1 @@
+"""All that touches untrusted source: isolation, the validator, and the agents that write it."""

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from leaderboards.page import render_page, write_page
 from leaderboards.scores import rank
-from lra_design.visible import visible_text
 from lra_design.errors import DataError
 from lra_design.records import (
     Finding,
@@ -28,6 +27,7 @@ from lra_design.records import (
     Usage,
     Versions,
 )
+from lra_design.visible import visible_text
 
 CHANCE = {"listops-v1": 0.17, "listops-mini": 0.2}
 VOID = {"meta", "link", "br"}

@@ -48,7 +48,7 @@ class Worker(Protocol):
 
     @property
     def output(self) -> bytes:
-        """What it wrote to stdout and stderr so far. Shown to its author, never read for meaning."""
+        """What it wrote to stdout and stderr; shown to its author, never read for meaning."""
 
     def close(self) -> None:
         """Kill the process, remove its scratch folder. May be called more than once."""
@@ -64,14 +64,14 @@ class Worker(Protocol):
 
 
 class Isolation(Protocol):
-    """A way to run workers apart from the judge. Made by `open_isolation`; safe to use by threads."""
+    """A way to run workers apart from the judge, made by `open_isolation`; threads may share it."""
 
     @property
     def record(self) -> IsolationRecord:
         """What holds on this machine, for every record that a worker's answers end up in."""
 
     def start(self, program: str, limits: Limits | None = None) -> Worker:
-        """A fresh worker running `program` (`module:Class`). Raises HarnessError, never falls back."""
+        """A fresh worker running `program` (`module:Class`). Raises HarnessError."""
 
     def close(self) -> None:
         """End every worker and the isolation itself. May be called more than once."""

@@ -150,7 +150,7 @@ def check_inputs_unchanged(exam: Examination) -> Iterator[Violation]:
     x, mask = padded(draw, exam.main, 3)
     for training in (False, True):
         for given in (None, mask):
-            after = built.ask_forward(x, given, training=training)
+            after = built.ask_forward(x, given, training=training, echo=True)
             changed = [
                 name
                 for name, sent in {"x": x, "mask": given}.items()

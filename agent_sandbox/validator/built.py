@@ -11,8 +11,13 @@ from torch import Tensor
 
 from agent_sandbox.isolation.protocol import Message
 from agent_sandbox.validator.violation import Violation
+from lra_design.errors import CandidateFault
 from lra_design.interface import MechanismConfig
 
+WEIGHT_DTYPES = frozenset(
+    (torch.float64, torch.float32, torch.complex64, torch.complex128, torch.int64, torch.bool)
+)
+"""What a parameter can be after `float()` or `double()`."""
 Call = Callable[[str, Mapping[str, Any], Mapping[str, Tensor]], Message]
 """Asks the worker for an operation, with values and tensors."""
 
@@ -49,6 +54,7 @@ class Built:
         self.setup = setup
         self.key = key
         self._call = call
+        self._shapes: dict[str, torch.Size] = {}
         self._dtype = torch.float64 if setup.dtype == "float64" else torch.float32
 
     def _ask(self, operation: str, tensors: Mapping[str, Tensor], **values: Any) -> Message:
@@ -56,7 +62,12 @@ class Built:
 
     def parameters(self) -> dict[str, Tensor]:
         """Every parameter by name."""
-        return dict(sorted(self._ask("parameters", {}).tensors.items()))
+        found = dict(sorted(self._ask("parameters", {}).tensors.items()))
+        odd = [name for name, tensor in found.items() if tensor.dtype not in WEIGHT_DTYPES]
+        if odd:
+            raise CandidateFault("protocol", f"parameter {odd[0]} is {_brief(found[odd[0]])}")
+        self._shapes = {f"parameter:{name}": tensor.shape for name, tensor in found.items()}
+        return found
 
     def set_parameters(self, tensors: Mapping[str, Tensor]) -> None:
         """Write these parameters."""
@@ -93,7 +104,7 @@ class Built:
     def ask_forward(
         self, x: Tensor, mask: Tensor | None = None, *, autocast: bool = False, **values: Any
     ) -> Mapping[str, Tensor]:
-        """The output `y`, and `x` and `mask` as they are after the call. Raises Broken."""
+        """The output `y`, with `echo` also `x` and `mask` after the call. Raises Broken."""
         x = self.input(x)
         tensors = {"x": x} if mask is None else {"x": x, "mask": mask}
         answer = self._ask("forward", tensors, autocast=autocast, **values)
@@ -110,7 +121,12 @@ class Built:
         tensors |= {} if mask is None else {"mask": mask}
         answer = self._ask("vjp", tensors, training=training)
         self._require_output(answer, x, False, self.where(x, mask, training=training))
-        return {name: tensor for name, tensor in answer.tensors.items() if name != "y"}
+        gradients = {name: tensor for name, tensor in answer.tensors.items() if name != "y"}
+        for name, shape in {**self._shapes, "input": x.shape}.items():
+            gradient = gradients.get(name)
+            if gradient is not None and (gradient.shape != shape or not _has_slope(gradient)):
+                raise CandidateFault("protocol", f"the gradient of {name} is {_brief(gradient)}")
+        return gradients
 
     def decode(self, x: Tensor) -> Tensor:
         """The output for `x` `(B, L, D)`, made position by position. Raises Broken."""
@@ -122,10 +138,11 @@ class Built:
     def _require_output(self, answer: Message, x: Tensor, autocast: bool, where: str) -> None:
         dtypes = [self.setup.dtype] + (["bfloat16"] if autocast else [])
         values, y = answer.values, answer.tensors.get("y")
-        expected = f"Tensor {tuple(x.shape)} {' or '.join(dtypes)} on cpu, strided"
+        expected = f"Tensor {list(x.shape)} {' or '.join(dtypes)} cpu strided"
         found = str(values.get("type"))
         if found == "Tensor":
-            found = f"Tensor {tuple(values['shape'])} {values['dtype']} on {values['device']}"
+            layout = " ".join(str(values.get(key)) for key in ("dtype", "device", "layout"))
+            found = f"Tensor {values.get('shape')} {layout}"
         dtype = str(y.dtype).removeprefix("torch.") if y is not None else None
         if y is None or y.shape != x.shape or dtype not in dtypes:
             raise Broken("LRA201", _wrong_shape(expected, found, where))
@@ -138,6 +155,14 @@ class Built:
         parts += ["with padding"] if mask is not None and mask.any() else []
         parts += [name for name in ("training", "autocast") if circumstances.get(name)]
         return ", ".join(parts)
+
+
+def _has_slope(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _brief(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype}"
 
 
 def _wrong_shape(expected: str, found: str, where: str) -> Violation:

@@ -42,10 +42,15 @@ class Draw:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, float64."""
-        return torch.randn(*shape, generator=self._generator, dtype=torch.float64)
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64)
 
     def normal_like(self, tensor: Tensor) -> Tensor:
-        """Standard normal numbers of the tensor's shape and dtype, drawn in float64."""
+        """Standard normal numbers of the tensor's shape and dtype, drawn in float64.
+
+        Zeros for whole numbers, which have nowhere to move.
+        """
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            return torch.zeros_like(tensor)
         if tensor.is_complex():
             parts = torch.view_as_complex(self.normal(*tensor.shape, 2))
             return parts.to(tensor.dtype)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from agent_sandbox.isolation.protocol import Isolation, Message, Worker
@@ -225,6 +226,8 @@ def moved(weights: Mapping[str, Tensor], draw: Draw) -> dict[str, Tensor]:
     """The weights after a small random move, by name."""
     out = {}
     for name, weight in weights.items():
-        rms = weight.abs().double().square().mean().sqrt().item() if weight.numel() else 0.0
-        out[name] = weight + (JITTER + RELATIVE_JITTER * rms) * draw.normal_like(weight)
+        wide = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+        rms = wide.abs().square().mean().sqrt().item() if weight.numel() else 0.0
+        step = (JITTER + RELATIVE_JITTER * rms) * draw.normal_like(weight)
+        out[name] = weight + step.to(weight.dtype)
     return out

@@ -79,15 +79,15 @@ class Subject:
         return Message()
 
     def forward(self, request: Message) -> Message:
-        """Call it. Values: key, training, autocast, seed; tensors: x, mask.
+        """Call it. Values: key, training, autocast, seed, echo; tensors: x, mask.
 
-        Returns the output `y`, and what `x` and `mask` hold after the call.
+        Returns the output `y`, and with `echo` what `x` and `mask` hold after the call.
         """
         x, mask = request.tensors["x"], request.tensors.get("mask")
         with self._circumstances(request), torch.no_grad():
             y = _call(self._module(request), x, mask)
         after = {"x": x} if mask is None else {"x": x, "mask": mask}
-        return _described(y, after)
+        return _described(y, after if request.values.get("echo") else {})
 
     def vjp(self, request: Message) -> Message:
         """Call it and pull `cotangent` back. Values: key, training; tensors: x, mask, cotangent.

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lra_design.records import Finding, Tier
 
+MAX_CHARACTERS = 600
+"""Of one text in a finding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
@@ -25,8 +28,17 @@ class Violation:
             name=name,
             tier=self.tier,
             expected=self.expected,
-            found=self.found,
+            found=plain(self.found),
             likely_cause=self.likely_cause,
             hint=self.hint,
-            where=self.where,
+            where=plain(self.where),
         )
+
+
+def plain(text: str) -> str:
+    """The text without control characters, which the candidate may have put there, and cut short.
+
+    What it raises, prints or names ends in terminals, logs and pages.
+    """
+    cut = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)

@@ -19,11 +19,15 @@ class GatedStateSpace(Mechanism):
         self.log_decay = nn.Parameter(torch.rand(D, states).log())
         self.rate = nn.Parameter(torch.arange(states).expand(D, states) * torch.pi)
         self.mix = nn.Parameter(torch.randn(D, states, 2) / states)
+        self.log_step = nn.Parameter(torch.tensor(-2.8))
         self.gate = nn.Linear(D, D)
 
     def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
         L, dtype = x.shape[1], torch.promote_types(x.dtype, torch.float32)
-        pole_DN = torch.complex(-self.log_decay.exp(), self.rate).to(dtype.to_complex()) / 16
+        pole_DN = (
+            torch.complex(-self.log_decay.exp(), self.rate).to(dtype.to_complex())
+            * self.log_step.exp()
+        )
         powers_DNL = (pole_DN[..., None] * torch.arange(L, device=x.device)).exp()
         mix_DN = torch.view_as_complex(self.mix).to(dtype.to_complex())
         kernel_DL = torch.einsum("DN,DNL->DL", mix_DN, powers_DNL).real

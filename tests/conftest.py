@@ -1,0 +1,27 @@
+"""Fixtures that several files of tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_sandbox.isolation import Isolation, open_isolation
+from lra_design.home import HOME_VARIABLE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the tests away from the user's installation: data and secret of their own."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def isolation() -> Iterator[Isolation]:
+    """The real isolation, opened once for all tests that do not look at the opening itself."""
+    with open_isolation() as opened:
+        yield opened

@@ -1,0 +1,236 @@
+"""The command line as a stranger uses it: exit codes, errors in one line, a run from end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from agent_sandbox.agents.journal import Journal
+from leaderboards.store import Store
+from lra_design.cli import cli, run
+from lra_design.records import Run, ValidationReport, from_json
+from mechanisms import REFERENCES
+from trainers import recipes
+from trainers.recipes import RECIPES
+
+ROOT = Path(__file__).parent.parent
+SOFTMAX = str(ROOT / "mechanisms" / "softmax.py")
+
+
+@pytest.fixture(autouse=True)
+def _small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ladder with trainings of a few steps."""
+    for key, recipe in RECIPES.items():
+        host = dataclasses.replace(recipe.host, d_model=14, d_mlp=19)
+        train = dataclasses.replace(recipe.train, num_steps=4, batch_size=5, evaluate_every=3)
+        monkeypatch.setitem(RECIPES, key, recipes.Recipe(host, train))
+
+
+def test_help_is_instant_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, resource; from lra_design.cli import run; run(['--help']);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, file=sys.stderr);"
+        "heavy = {'torch', 'numpy', 'optuna', 'scipy', 'rich', 'pydantic', 'jinja2'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "validate" in done.stdout
+
+
+FLAGS = {
+    "board": ["--json", "--page"],
+    "design": [
+        "--agent",
+        "--agent-seed",
+        "--attempts",
+        "--json",
+        "--mode",
+        "--new",
+        "--out",
+        "--scale",
+        "--seeds",
+        "--task",
+        "--unsafe-no-sandbox",
+        "--workers",
+    ],
+    "score": ["--board", "--json", "--unsafe-no-sandbox"],
+    "train": ["--json", "--mode", "--out", "--scale", "--seed", "--task", "--unsafe-no-sandbox"],
+    "tune": [
+        "--json",
+        "--mode",
+        "--out",
+        "--scale",
+        "--seed",
+        "--task",
+        "--trials",
+        "--unsafe-no-sandbox",
+    ],
+    "validate": ["--json", "--mode", "--replay", "--unsafe-no-sandbox"],
+}
+
+
+def test_the_commands_and_their_flags() -> None:
+    found = {
+        name: sorted(
+            flag for p in command.params if isinstance(p, click.Option) for flag in p.opts
+        )
+        for name, command in cli.commands.items()
+    }
+    assert found == FLAGS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["validate", "missing.py"], 2, "cannot read missing.py"),
+        (["validat", SOFTMAX], 2, "No such command 'validat'"),
+        (["validate", SOFTMAX, "--jsn"], 2, "--json"),
+        (["validate", SOFTMAX, "--replay", "not hex"], 2, "hexadecimal"),
+        (["train", SOFTMAX, "--task", "listops-minni"], 2, "Did you mean 'listops-mini'"),
+        (["train", SOFTMAX, "--task", "listops-v1", "--scale", "full"], 2, "It has: small"),
+        (["train", SOFTMAX], 2, "--task"),
+        (["design", "--task", "listopsmini"], 2, "Did you mean 'listops-mini'"),
+        (["design", "--attempts", "0"], 2, "--attempts"),
+        (["score", "no/such/folder"], 3, "no finished training"),
+        (["board", "no/such/folder"], 2, "no leaderboard in"),
+        (["design", "--out", "/proc/nowhere"], 3, "cannot use the folder"),
+    ],
+    ids=lambda value: "-".join(value)[-40:] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_with_a_remedy(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], exit_code: int, message: str
+) -> None:
+    assert run(arguments) == exit_code
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_validate_says_valid_or_why_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["validate", SOFTMAX, "--json", "--replay", "2a"]) == 0
+    report = from_json(ValidationReport, capsys.readouterr().out)
+    assert (report.valid, report.mechanism, report.replay_token) == (True, "SoftmaxAttention", "2a")
+
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(Path(SOFTMAX).read_text().replace("import torch.nn", "import os, torch.nn"))
+    assert run(["validate", str(wrong)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("INVALID")
+    assert "LRA102" in printed
+
+
+def test_train_score_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", SOFTMAX, "--task", "listops-mini", "--out", str(tmp_path / "trained")]
+    assert run([*arguments, "--json"]) == 0
+    trained = from_json(Run, capsys.readouterr().out)
+    folder = tmp_path / "trained" / trained.run_id[:16]
+
+    board = tmp_path / "board"
+    for _ in range(2):  # the second time, what was scored is read
+        assert run(["score", str(folder), "--board", str(board)]) == 0
+    assert "scored earlier" in capsys.readouterr().out
+    (scored,) = Store(board).runs()
+    assert scored.test is not None
+    assert scored == dataclasses.replace(trained, test=scored.test)
+
+    page = tmp_path / "page.html"
+    assert run(["board", str(board), "--json", "--page", str(page)]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)["boards"]
+    assert shown["entries"][0]["name"] == "softmax"
+    assert "<html" in page.read_text()
+
+
+def design(folder: Path, *more: str) -> int:
+    out = ["--out", str(folder), "--workers", "2"]
+    return run(["design", "--attempts", "3", "--seeds", "2", *out, *more])
+
+
+def test_a_design_run_from_end_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert design(folder) == 0
+    printed = capsys.readouterr()
+    for shown in ("attempt 2", "recall-probe", "sealed test", "candidates are valid"):
+        assert shown in printed.err
+    assert "softmax" in printed.out
+    assert f"page: {folder / 'board.html'}" in printed.out
+
+    attempts = Journal(folder / "attempts.jsonl").attempts()
+    runs = Store(folder / "board").runs()
+    assert len(attempts) == 3
+    assert {run.name for run in runs if run.origin == "reference"} == set(REFERENCES)
+    (winner,) = {run.source for run in runs if run.origin == "candidate"}
+    assert winner in {attempt.proposal.source for attempt in attempts}
+    assert len(runs) == 2 * (1 + len(REFERENCES))
+    assert all(run.test and run.isolation.level == "standard" for run in runs)
+
+    # what an agent is told holds nothing of a test split
+    assert {s.split for a in attempts for s in a.feedback.scores} == {"validation"}
+    test_hashes = {run.test.split_hash for run in runs if run.test}
+    journal = (folder / "attempts.jsonl").read_text()
+    assert not any(test_hash in journal for test_hash in test_hashes)
+
+    # the same again: everything is read, nothing repeated
+    assert design(folder, "--json") == 0
+    assert "resumed: 3 attempts" in capsys.readouterr().err
+    assert Store(folder / "board").runs() == runs
+    assert Journal(folder / "attempts.jsonl").attempts() == attempts
+
+    # other settings: refused, or another run beside it
+    assert design(folder, "--agent-seed", "7") == 2
+    assert "agent_seed 0 there, 7 asked" in capsys.readouterr().err
+
+
+def test_ctrl_c_loses_nothing_that_finished(tmp_path: Path) -> None:
+    """Interrupt a run as a user does, once the first attempts are in the journal."""
+    folder = tmp_path / "run"
+    script = (
+        "import dataclasses, sys; from trainers import recipes\n"
+        "for key, r in recipes.RECIPES.items():\n"
+        "    train = dataclasses.replace(r.train, num_steps=8, batch_size=5, evaluate_every=3)\n"
+        "    recipes.RECIPES[key] = recipes.Recipe(r.host, train)\n"
+        "from lra_design.cli import run\n"
+        f"sys.exit(run(['design', '--attempts', '40', '--out', {str(folder)!r}]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("attempt 1"):
+            break
+    os.killpg(process.pid, 2)
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert "the same command goes on" in rest
+    assert "Traceback" not in rest
+    attempts = Journal(folder / "attempts.jsonl").attempts()
+    assert 1 <= len(attempts) < 40
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "a")]) == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        code = run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "b")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 3
+    assert "cannot write" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "b").rglob("*") if path.is_file()]

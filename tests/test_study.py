@@ -1,0 +1,110 @@
+"""Tuning: one space for everybody, pruning, and studies that survive an interruption."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import optuna
+import pytest
+
+from agent_sandbox.isolation import Isolation
+from lra_design.errors import CandidateFault
+from lra_design.records import HostConfig, TrainConfig
+from mechanisms import reference_source
+from trainers.job import Job
+from trainers.study import RECIPE_SPACE, trial_job, tune
+from trainers.training import OnProgress, Progress
+
+JOB = Job(
+    name="local_window",
+    origin="reference",
+    agent=None,
+    source=reference_source("local_window"),
+    task="recall-probe",
+    scale="smoke",
+    setting="fixed",
+    host=HostConfig(
+        d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"
+    ),
+    train=TrainConfig(
+        num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
+    ),
+    hyperparameters={},
+    seed=0,
+)
+
+
+def ignore(number: int) -> OnProgress:
+    return lambda progress: None
+
+
+def trials_of(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
+    )
+    (summary,) = optuna.get_all_study_summaries(storage)
+    return optuna.load_study(study_name=summary.study_name, storage=storage).trials
+
+
+def test_a_trial_tunes_the_recipe_and_the_mechanism() -> None:
+    values = {"recipe.learning_rate": 1e-3, "recipe.weight_decay": 1e-2, "window": 7}
+    asked = trial_job(optuna.trial.FixedTrial(values), JOB)
+    assert asked.setting == "tuned"
+    assert asked.hyperparameters == {"window": 7}
+    assert (asked.train.learning_rate, asked.train.weight_decay) == (1e-3, 1e-2)
+    unchanged = dataclasses.replace(JOB.train, learning_rate=1e-3, weight_decay=1e-2)
+    assert asked.train == unchanged
+
+
+def test_a_study_returns_its_best_trial_and_is_not_repeated(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    best = tune(JOB, isolation, tmp_path, num_trials=3, watch=ignore)
+    trials = trials_of(tmp_path)
+    assert len(trials) == 3
+    assert best.validation is not None
+    assert best.validation.accuracy == max(t.value for t in trials if t.value is not None)
+    for name, entry in RECIPE_SPACE.items():
+        assert entry["low"] <= getattr(best.train, name) <= entry["high"]
+    assert len({trial.params["recipe.learning_rate"] for trial in trials}) == 3
+
+    assert tune(JOB, isolation, tmp_path, num_trials=3, watch=pytest.fail) == best
+    tune(JOB, isolation, tmp_path, num_trials=4, watch=ignore)
+    assert len(trials_of(tmp_path)) == 4
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_trial_is_run_again_with_the_same_values(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    def stop(number: int) -> OnProgress:
+        def on_progress(progress: Progress) -> None:
+            if number == 1 and progress.step == 4:
+                raise Interrupted
+
+        return on_progress
+
+    with pytest.raises(Interrupted):
+        tune(JOB, isolation, tmp_path, num_trials=3, watch=stop)
+    assert [trial.state.name for trial in trials_of(tmp_path)] == ["COMPLETE", "RUNNING"]
+
+    tune(JOB, isolation, tmp_path, num_trials=3, watch=ignore)
+    trials = trials_of(tmp_path)
+    assert trials[2].params == trials[1].params
+    assert trials[2].user_attrs["folder"] == trials[1].user_attrs["folder"]
+    completed = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(completed) == 3
+
+
+def test_a_candidate_that_never_trains_has_no_best_trial(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    broken = dataclasses.replace(JOB, source=JOB.source.replace("def forward", "def backward"))
+    with pytest.raises(CandidateFault, match="none of 2 trials"):
+        tune(broken, isolation, tmp_path, num_trials=2, watch=ignore)
+    assert [trial.state.name for trial in trials_of(tmp_path)] == ["FAIL", "FAIL"]
+    assert "fault" in trials_of(tmp_path)[0].user_attrs

@@ -1,0 +1,302 @@
+"""Training in isolation: it learns, it counts, it resumes exactly, and it refuses cheats."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent_sandbox.isolation import Isolation
+from lra_design.errors import CandidateFault
+from lra_design.records import HostConfig, TrainConfig, from_json
+from mechanisms import reference_source
+from tasks.registry import get_task
+from tasks.task import UNLABELLED
+from trainers.accuracy import labelled_split, measure_accuracy
+from trainers.batches import (
+    Sequences,
+    TrainingOrder,
+    evaluation_batches,
+    gather,
+    gather_position_labels,
+)
+from trainers.curve import Curve
+from trainers.host import Host
+from trainers.job import Job, run_id, task_shape
+from trainers.loop import learning_rate
+from trainers.parameter_cap import check_parameter_cap, softmax_parameters
+from trainers.referee import referee, run_job, score_run
+from trainers.tensor_files import read_tensors
+from trainers.training import Progress, TrainingRefused, train
+
+HOST = HostConfig(d_model=14, num_heads=2, num_layers=2, d_mlp=19, causal=True, positions="none")
+TRAIN = TrainConfig(
+    num_steps=23, batch_size=7, learning_rate=3e-3, weight_decay=0.01, evaluate_every=11
+)
+
+TEMPLATE = '''
+import torch
+from torch import nn
+from lra_design import Mechanism
+
+class Candidate(Mechanism):
+    def __init__(self, config):
+        super().__init__(config)
+        self.out = nn.Linear(config.d_model, config.d_model)
+        {init}
+    def forward(self, x, key_padding_mask=None):
+        {body}
+'''
+
+
+def candidate(body: str, init: str = "pass") -> str:
+    return TEMPLATE.format(body=body, init=init)
+
+
+def job(source: str, task: str = "recall-probe", *, seed: int = 0, **train: object) -> Job:
+    return Job(
+        name="candidate",
+        origin="candidate",
+        agent=None,
+        source=source,
+        task=task,
+        scale="smoke",
+        setting="fixed",
+        host=HOST,
+        train=dataclasses.replace(TRAIN, **train),
+        hyperparameters={},
+        seed=seed,
+    )
+
+
+def ignore(progress: Progress) -> None:
+    pass
+
+
+def sequences(lengths: list[int]) -> Sequences:
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    return Sequences(torch.arange(1, int(offsets[-1]) + 1, dtype=torch.int16), offsets)
+
+
+def test_a_batch_pads_on_the_right() -> None:
+    batch = gather(sequences([2, 5, 3]), torch.tensor([2, 0]))
+    assert batch.tokens_BL.tolist() == [[8, 9, 10], [1, 2, 0]]
+    assert batch.key_padding_mask_BL is not None
+    assert batch.key_padding_mask_BL.tolist() == [[False] * 3, [False, False, True]]
+    assert gather(sequences([3, 3]), torch.tensor([1])).key_padding_mask_BL is None
+
+
+def test_position_labels_are_unlabelled_under_padding() -> None:
+    split = sequences([2, 5, 3])
+    batch = gather(split, torch.tensor([0, 2]))
+    labels_BL = gather_position_labels(split.tokens.long(), split, batch, UNLABELLED)
+    assert labels_BL.tolist() == [[1, 2, UNLABELLED], [8, 9, 10]]
+
+
+def test_an_epoch_holds_each_example_once_and_is_another_each_time() -> None:
+    lengths = torch.arange(1, 71)
+    order = TrainingOrder(lengths, batch_size=7, seed=5)
+    epochs = [[order.index(10 * epoch + i).tolist() for i in range(10)] for epoch in range(2)]
+    assert sorted(sum(epochs[0], [])) == list(range(70)) == sorted(sum(epochs[1], []))
+    assert epochs[0] != epochs[1]
+    assert [order.index(i).tolist() for i in (17, 3)] == [epochs[1][7], epochs[0][3]]
+
+
+def test_batches_of_one_pool_hold_examples_of_about_one_length() -> None:
+    generator = torch.Generator().manual_seed(3)
+    lengths = torch.randint(5, 500, (896,), generator=generator)
+    order = TrainingOrder(lengths, batch_size=8, seed=1)
+    padded = sum(int(lengths[order.index(i)].max()) * 8 for i in range(112))
+    assert padded < 1.1 * int(lengths.sum())
+
+
+def test_evaluation_batches_hold_each_example_once() -> None:
+    split = sequences([5, 2, 11, 3, 2, 7])
+    batches = list(evaluation_batches(split, tokens_per_batch=8))
+    assert sorted(i for batch in batches for i in batch.index.tolist()) == list(range(6))
+    assert len(batches) > 1
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    config = dataclasses.replace(TRAIN, num_steps=100)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert max(rates) == rates[10] == config.learning_rate
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.01 * config.learning_rate
+
+
+def test_accuracy_counts_scored_positions_alone() -> None:
+    task = get_task("recall-probe")
+    validation = labelled_split(task, "validation")
+
+    def oracle(batch: object) -> torch.Tensor:
+        labels = gather_position_labels(validation.labels, validation.sequences, batch, UNLABELLED)
+        return torch.nn.functional.one_hot(labels.clamp(min=0), task.num_classes).float()
+
+    batches = list(evaluation_batches(validation.sequences, 4096))
+    score = measure_accuracy(validation, "validation", batches, oracle)
+    assert score.accuracy == 1.0
+    assert score.num_labels == int((validation.labels != UNLABELLED).sum())
+    assert score.num_examples == len(validation.sequences) < score.num_labels
+
+
+def test_padding_and_company_do_not_change_the_logits() -> None:
+    from mechanisms.softmax import SoftmaxAttention
+
+    task = get_task("listops-mini")
+    torch.manual_seed(1)
+    network = Host(SoftmaxAttention, {}, HOST, task_shape(task)).double().eval()
+    split = labelled_split(task, "validation").sequences
+    together = gather(split, torch.arange(11))
+    with torch.no_grad():
+        company = network(together.tokens_BL, together.key_padding_mask_BL)
+        for i in range(11):
+            alone = gather(split, torch.tensor([i]))
+            torch.testing.assert_close(network(alone.tokens_BL, None)[0], company[i])
+
+
+def test_a_training_learns_and_is_recorded(isolation: Isolation, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    asked = job(
+        reference_source("softmax"),
+        num_steps=220,
+        evaluate_every=110,
+        batch_size=31,
+        learning_rate=2e-2,
+    )
+    run = train(asked, isolation, tmp_path, seen.append)
+    assert run.validation is not None
+    assert run.validation.accuracy > 2 * get_task("recall-probe").chance
+    assert run.test is None
+    assert run_job(run) == asked
+    assert run.num_parameters == softmax_parameters(HOST, task_shape(get_task("recall-probe")))
+    assert run.usage.peak_memory_bytes > 50e6
+    assert 0 < run.usage.cpu_seconds <= run.usage.seconds + 1
+    assert [p.step for p in seen if p.evaluated] == [110, 220]
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    assert train(asked, isolation, tmp_path, pytest.fail) == run  # read, not repeated
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_training_gives_the_numbers_of_an_uninterrupted_one(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    asked = job(reference_source("long_convolution"), "listops-mini")
+    whole = train(asked, isolation, tmp_path / "whole", ignore)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 22 and not progress.evaluated:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(asked, isolation, tmp_path / "resumed", stop)
+    tensors, notes = read_tensors(tmp_path / "resumed" / "checkpoint.safetensors")
+    assert int(tensors["step"]) == 11
+    resumed = train(asked, isolation, tmp_path / "resumed", ignore)
+
+    assert resumed.validation == whole.validation
+    weights = [read_tensors(tmp_path / name / "best.safetensors")[0] for name in ("whole", "resumed")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert [point.step for point in from_json(Curve, notes["curve"]).points] == [11]
+
+
+def test_equal_jobs_have_equal_ids_and_others_others() -> None:
+    asked = job("source")
+    assert run_id(asked) == run_id(job("source"))
+    others = [
+        job("other source"),
+        job("source", seed=1),
+        job("source", "copying-probe"),
+        job("source", num_steps=29),
+        dataclasses.replace(asked, hyperparameters={"width": 3}),
+    ]
+    assert len({run_id(other) for other in [asked, *others]}) == 6
+    assert run_id(dataclasses.replace(asked, name="another name")) == run_id(asked)
+
+
+def test_a_network_over_the_parameter_cap_is_refused(isolation: Isolation, tmp_path: Path) -> None:
+    wide = candidate(
+        "return self.down(self.up(x))",
+        "self.up = nn.Linear(config.d_model, 97); self.down = nn.Linear(97, config.d_model)",
+    )
+    with pytest.raises(TrainingRefused) as refusal:
+        train(job(wide), isolation, tmp_path, ignore)
+    (finding,) = refusal.value.findings
+    assert finding.check == "LRA501"
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_the_cap_is_a_tenth_more_than_softmax() -> None:
+    shape = task_shape(get_task("recall-probe"))
+    reference = softmax_parameters(HOST, shape)
+    assert check_parameter_cap(int(1.1 * reference), HOST, shape) == []
+    assert check_parameter_cap(int(1.1 * reference) + 1, HOST, shape)
+
+
+def test_weights_hidden_in_buffers_are_found(isolation: Isolation, tmp_path: Path) -> None:
+    learns_aside = candidate(
+        "self.memory.add_(x.detach().mean((0, 1))) if self.training else None; return self.out(x)",
+        "self.register_buffer('memory', torch.zeros(config.d_model))",
+    )
+    with pytest.raises(TrainingRefused) as refusal:
+        train(job(learns_aside), isolation, tmp_path, ignore)
+    assert [finding.check for finding in refusal.value.findings] == ["LRA502"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("return x[..., :3]", "raised"),
+        ("return self.out(x) / 0.0", "raised"),
+        ("import os; os._exit(0)", "exited"),
+    ],
+    ids=["wrong shape", "not finite", "ends the process"],
+)
+def test_a_fault_in_training_is_the_candidates(
+    isolation: Isolation, tmp_path: Path, body: str, kind: str
+) -> None:
+    with pytest.raises(CandidateFault) as fault:
+        train(job(candidate(body)), isolation, tmp_path, ignore)
+    assert fault.value.kind == kind
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_the_referee_scores_what_was_exported(isolation: Isolation, tmp_path: Path) -> None:
+    asked = job(reference_source("softmax"), num_steps=40, evaluate_every=40, batch_size=31)
+    run = train(asked, isolation, tmp_path, ignore)
+    again, findings = referee(asked, tmp_path / "best.safetensors", isolation, "validation")
+    assert (again, findings) == (run.validation, [])
+    scored = score_run(run, tmp_path, isolation)
+    assert scored.test is not None
+    assert scored.test.split == "test"
+    assert scored.findings == ()
+
+
+CHEATS = {
+    # the mean over the batch reaches every example
+    "LRA511": "x = self.out(x); return x + 0.5 * x.mean(dim=0, keepdim=True)",
+    # the mean over the whole length, padding left out, reaches every position
+    "LRA512": """
+        x = self.out(x)
+        real = torch.ones_like(x[..., :1]) if key_padding_mask is None else (
+            ~key_padding_mask).unsqueeze(-1).to(x.dtype)
+        return x + (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)
+    """,
+}
+
+
+@pytest.mark.parametrize("check", CHEATS)
+def test_the_referee_finds_what_trained_weights_hide(
+    isolation: Isolation, tmp_path: Path, check: str
+) -> None:
+    asked = job(candidate(CHEATS[check]), "listops-mini")
+    run = score_run(train(asked, isolation, tmp_path, ignore), tmp_path, isolation)
+    assert {finding.check for finding in run.findings} == {check}
