@@ -24,9 +24,7 @@ JOB = Job(
     task="recall-probe",
     scale="smoke",
     setting="fixed",
-    host=HostConfig(
-        d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"
-    ),
+    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
     train=TrainConfig(
         num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
     ),

@@ -36,7 +36,7 @@ TRAIN = TrainConfig(
     num_steps=23, batch_size=7, learning_rate=3e-3, weight_decay=0.01, evaluate_every=11
 )
 
-TEMPLATE = '''
+TEMPLATE = """
 import torch
 from torch import nn
 from lra_design import Mechanism
@@ -48,7 +48,7 @@ class Candidate(Mechanism):
         {init}
     def forward(self, x, key_padding_mask=None):
         {body}
-'''
+"""
 
 
 def candidate(body: str, init: str = "pass") -> str:
@@ -202,7 +202,9 @@ def test_an_interrupted_training_gives_the_numbers_of_an_uninterrupted_one(
     resumed = train(asked, isolation, tmp_path / "resumed", ignore)
 
     assert resumed.validation == whole.validation
-    weights = [read_tensors(tmp_path / name / "best.safetensors")[0] for name in ("whole", "resumed")]
+    weights = [
+        read_tensors(tmp_path / name / "best.safetensors")[0] for name in ("whole", "resumed")
+    ]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert [point.step for point in from_json(Curve, notes["curve"]).points] == [11]

@@ -29,6 +29,8 @@ RECIPE_SPACE: dict[str, dict[str, Any]] = {
 }
 """What is tuned of the recipe, the same for candidates and references."""
 RECIPE_PREFIX = "recipe."
+FAULT = "fault"
+"""User attribute of a trial that ended by the candidate's fault."""
 
 
 def suggest(trial: optuna.Trial, name: str, entry: dict[str, Any]) -> Scalar:
@@ -72,7 +74,7 @@ def tune(
     """
     study = _open_study(folder, job)
     _requeue_interrupted(study)
-    while sum(trial.state.is_finished() for trial in study.trials) < num_trials:
+    while _num_ended(study) < num_trials:
         _run_trial(study, job, isolation, folder, watch)
     best = max(_completed(study), key=lambda trial: trial.value or 0.0, default=None)
     if best is None:
@@ -116,6 +118,16 @@ def _requeue_interrupted(study: optuna.Study) -> None:
         study.enqueue_trial(trial.params)
 
 
+def _num_ended(study: optuna.Study) -> int:
+    """Trials that came to their own end; one that failed without a fault was interrupted."""
+    from optuna.trial import TrialState
+
+    return sum(
+        trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or FAULT in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )
+
+
 def _run_trial(
     study: optuna.Study,
     job: Job,
@@ -144,7 +156,7 @@ def _run_trial(
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except (CandidateFault, TrainingRefused) as fault:
-        trial.set_user_attr("fault", str(fault))
+        trial.set_user_attr(FAULT, str(fault))
         study.tell(trial, state=TrialState.FAIL)
     else:
         assert run.validation is not None, "a run that has ended has a validation score"

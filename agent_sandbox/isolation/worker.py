@@ -64,6 +64,7 @@ class IsolatedWorker:
         self._state = threading.RLock()
         self._num_calls = 0
         self._fault: CandidateFault | HarnessError | None = None
+        self._ready = False
         self._killed = False
         self._ended = False
         self._seconds = 0.0
@@ -79,7 +80,10 @@ class IsolatedWorker:
         if "ready" not in message.values:
             self.close()
             raise HarnessError(f"the worker did not start: {message.values.get('setup_error')}")
-        self._first = self._last = observe(self._pid) or Observation()
+        with self._state:
+            # What the server had is not the worker's: its limits count from here.
+            self._first = self._last = observe(self._pid) or Observation()
+            self._ready = True
         return bool(message.values["ready"]["dropped_uid"])
 
     def _shown(self) -> str:
@@ -209,7 +213,7 @@ class IsolatedWorker:
         """Look at it from outside, as the watchdog does every few milliseconds."""
         self.check_output()
         with self._state:
-            if self._ended or self._killed:
+            if not self._ready or self._ended or self._killed:
                 return
             now = observe(self._pid)
             if now is None:

@@ -27,7 +27,9 @@ class Ladder:
         self._judging = judging
         self._settings = judging.settings
         self._display = display
-        self._agent = RegularisedEvolution(self._settings.agent_seed)
+        self._agent = RegularisedEvolution(
+            self._settings.agent_seed, num_drafts=min(10, 1 + self._settings.num_attempts // 2)
+        )
         self._references = [Entrant(name, reference_source(name)) for name in REFERENCES]
 
     def climb(self) -> None:
