@@ -6,17 +6,22 @@
     │   ├── IsolationUnavailable   a required layer of isolation is missing
     │   ├── DataError              data is missing, damaged or cannot be written
     │   └── RecordError            a stored record is not what its schema says
-    └── CandidateFault       the candidate's process broke a rule; becomes a finding, never an exit
+    ├── CandidateFault       the candidate's process broke a rule; becomes a finding
+    └── CandidateRefused     the judge found that a candidate may not be trained; carries findings
 
 What a candidate did wrong is a *finding*, a value (`lra_design.records.Finding`). `CandidateFault`
-only carries the fact from the process boundary to the place that writes the finding.
+only carries the fact from the process boundary to the place that writes the finding. A command
+that ends with one of the last two ends with exit 1: the candidate is at fault.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lra_design.records import Finding
 
 FaultKind = Literal[
     "timeout",  # no answer within the time given to the call
@@ -68,6 +73,14 @@ class CandidateFault(LraDesignError):
         self.kind: FaultKind = kind
         self.detail = detail
         self.trace = trace
+
+
+class CandidateRefused(LraDesignError):
+    """A candidate that may not be trained or scored further; carries the findings that say why."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(f"{f.check} {f.name}: {f.found}" for f in findings))
+        self.findings = tuple(findings)
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UsageError:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agent_sandbox.isolation import Isolation
-from lra_design.errors import CandidateFault
+from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import HostConfig, TrainConfig, from_json
 from mechanisms import reference_source
 from tasks.registry import get_task
@@ -29,7 +29,7 @@ from trainers.loop import learning_rate
 from trainers.parameter_cap import check_parameter_cap, softmax_parameters
 from trainers.referee import referee, run_job, score_run
 from trainers.tensor_files import read_tensors
-from trainers.training import Progress, TrainingRefused, train
+from trainers.training import Progress, train
 
 HOST = HostConfig(d_model=14, num_heads=2, num_layers=2, d_mlp=19, causal=True, positions="none")
 TRAIN = TrainConfig(
@@ -99,7 +99,9 @@ def test_an_epoch_holds_each_example_once_and_is_another_each_time() -> None:
     lengths = torch.arange(1, 71)
     order = TrainingOrder(lengths, batch_size=7, seed=5)
     epochs = [[order.index(10 * epoch + i).tolist() for i in range(10)] for epoch in range(2)]
-    assert sorted(sum(epochs[0], [])) == list(range(70)) == sorted(sum(epochs[1], []))
+    assert [sorted(i for batch in epoch for i in batch) for epoch in epochs] == [
+        list(range(70))
+    ] * 2
     assert epochs[0] != epochs[1]
     assert [order.index(i).tolist() for i in (17, 3)] == [epochs[1][7], epochs[0][3]]
 
@@ -229,7 +231,7 @@ def test_a_network_over_the_parameter_cap_is_refused(isolation: Isolation, tmp_p
         "return self.down(self.up(x))",
         "self.up = nn.Linear(config.d_model, 97); self.down = nn.Linear(97, config.d_model)",
     )
-    with pytest.raises(TrainingRefused) as refusal:
+    with pytest.raises(CandidateRefused) as refusal:
         train(job(wide), isolation, tmp_path, ignore)
     (finding,) = refusal.value.findings
     assert finding.check == "LRA501"
@@ -248,7 +250,7 @@ def test_weights_hidden_in_buffers_are_found(isolation: Isolation, tmp_path: Pat
         "self.memory.add_(x.detach().mean((0, 1))) if self.training else None; return self.out(x)",
         "self.register_buffer('memory', torch.zeros(config.d_model))",
     )
-    with pytest.raises(TrainingRefused) as refusal:
+    with pytest.raises(CandidateRefused) as refusal:
         train(job(learns_aside), isolation, tmp_path, ignore)
     assert [finding.check for finding in refusal.value.findings] == ["LRA502"]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sandbox.candidate import read_search_space
 from agent_sandbox.isolation.protocol import Isolation
-from lra_design.errors import CandidateFault, DataError
+from lra_design.errors import CandidateFault, CandidateRefused, DataError
 from lra_design.records import Run, Scalar
 from trainers.job import Job, run_id
-from trainers.training import OnProgress, Progress, TrainingRefused, read_run, train
+from trainers.training import OnProgress, Progress, read_run, train
 
 if TYPE_CHECKING:
     import optuna
@@ -155,7 +155,7 @@ def _run_trial(
         run = train(asked, isolation, folder / name, on_progress)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except (CandidateFault, TrainingRefused) as fault:
+    except (CandidateFault, CandidateRefused) as fault:
         trial.set_user_attr(FAULT, str(fault))
         study.tell(trial, state=TrialState.FAIL)
     else:

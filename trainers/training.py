@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agent_sandbox.candidate import source_hash
 from agent_sandbox.isolation.protocol import Isolation
-from lra_design.errors import DataError, LraDesignError
+from lra_design.errors import CandidateRefused, DataError
 from lra_design.files import write_atomically
 from lra_design.records import Finding, Run, Score, Usage, from_json, to_json
 from tasks.registry import get_task
@@ -42,14 +42,6 @@ STEPS_PER_CALL = 25
 """Few enough for a smooth progress bar, many enough for the calls to cost nothing."""
 EVALUATION_TOKENS = 16_384
 """Tokens in one batch of an evaluation."""
-
-
-class TrainingRefused(LraDesignError):
-    """A candidate that may not be trained or scored further; carries the findings that say why."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        super().__init__("; ".join(f"{f.check} {f.name}: {f.found}" for f in findings))
-        self.findings = tuple(findings)
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def train(job: Job, isolation: Isolation, folder: Path, on_progress: OnProgress)
     """Train `job` to its end, from wherever an earlier call stopped, and return its record.
 
     The record holds the best validation score; `best.safetensors` the weights that gave it. Raises
-    CandidateFault and TrainingRefused when the candidate is at fault, HarnessError when we are.
+    CandidateFault and CandidateRefused when the candidate is at fault, HarnessError when we are.
     """
     if (folder / "run.json").exists():
         return read_run(folder)
@@ -217,4 +209,4 @@ class _Training:
 
 def _refuse(findings: list[Finding]) -> None:
     if findings:
-        raise TrainingRefused(findings)
+        raise CandidateRefused(findings)

@@ -14,11 +14,12 @@ import click
 from lra_design import __version__
 from lra_design.cli.board import board
 from lra_design.cli.design import design
+from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.score import score
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
-from lra_design.errors import LraDesignError, UsageError
+from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -47,6 +48,12 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted: the same command goes on where it stopped", EXIT_INTERRUPTED)
+    except CandidateRefused as refusal:
+        show_findings(refusal.findings)
+        return EXIT_CANDIDATE
+    except CandidateFault as fault:
+        show_fault(fault, f"lra-design {arguments[0]}")
+        return EXIT_CANDIDATE
     except UsageError as error:
         return _say(f"error: {error}", EXIT_USAGE)
     except LraDesignError as error:

@@ -13,13 +13,13 @@ from leaderboards.store import Store
 from lra_design.cli.crew import Crew
 from lra_design.cli.display import Stage
 from lra_design.cli.run_folder import DesignSettings, RunFolder
-from lra_design.errors import CandidateFault
+from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import Feedback, Finding, Run, Score, ValidationReport
 from trainers.faults import fault_finding
 from trainers.job import Job, run_id
 from trainers.recipes import get_recipe
 from trainers.referee import score_run
-from trainers.training import Progress, TrainingRefused, train
+from trainers.training import Progress, train
 
 Outcome = Run | tuple[Finding, ...]
 """A finished training, or why there is none."""
@@ -95,7 +95,7 @@ class Judging:
             outcome: Outcome = train(
                 job, self.isolation, self.folder.training(run_id(job)), on_progress
             )
-        except TrainingRefused as refusal:
+        except CandidateRefused as refusal:
             outcome = refusal.findings
         except CandidateFault as fault:
             outcome = (fault_finding(fault, f"training on {job.task}"),)

@@ -34,12 +34,15 @@ class Ladder:
 
     def climb(self) -> None:
         """Go through all rungs; what an earlier call finished is read, not repeated."""
-        self._prepare_data()
-        floor = self._try_references()
-        attempts = self._search()
-        self._compare_on_probes(floor, attempts)
+        references, attempts = self.search_on_probes()
+        self._compare_on_probes(references, attempts)
         best = self._choose(attempts)
         self._compete([*([best] if best else []), *self._references])
+
+    def search_on_probes(self) -> tuple[dict[str, Feedback], list[Attempt]]:
+        """The first rung: what the references reach, by name, and every attempt of the agent."""
+        self._prepare_data()
+        return self._try_references(), self._search()
 
     def _prepare_data(self) -> None:
         names = (*self._settings.probes, self._settings.task)

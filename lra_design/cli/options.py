@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -14,7 +14,8 @@ from lra_design.errors import UsageError
 
 if TYPE_CHECKING:
     from agent_sandbox.isolation import Isolation
-    from lra_design.records import Finding
+    from lra_design.errors import CandidateFault
+    from lra_design.records import Finding, Run
     from trainers.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,8 +71,10 @@ def isolation(unsafe: bool) -> Iterator[Isolation]:
         yield opened
 
 
-def make_job(file: Path, task: str, scale: Literal["smoke", "small", "full"], mode: str) -> Job:
-    """The training that the recipe of (task, scale) gives the mechanism in `file`, with seed 0."""
+def make_job(
+    file: Path, task: str, scale: Literal["smoke", "small", "full"], mode: str, seed: int
+) -> Job:
+    """The training that the recipe of (task, scale) gives the mechanism in `file`."""
     import dataclasses
 
     from tasks.registry import get_task
@@ -94,7 +97,7 @@ def make_job(file: Path, task: str, scale: Literal["smoke", "small", "full"], mo
         host=dataclasses.replace(recipe.host, causal=mode == "causal"),
         train=recipe.train,
         hyperparameters={},
-        seed=0,
+        seed=seed,
     )
 
 
@@ -103,9 +106,51 @@ def workers_available() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def show_findings(findings: tuple[Finding, ...]) -> None:
+def training_options(folder: str) -> Callable[[F], F]:
+    """The argument and options of a command that trains one file; `folder`: default of --out."""
+    out_option = click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(folder),
+        show_default=True,
+        help="Folder for the trainings; each job gets a folder of its own in it.",
+    )
+    parts = (
+        source_argument,
+        task_option,
+        scale_option,
+        mode_option,
+        seed_option,
+        out_option,
+        json_option,
+        unsafe_option,
+    )
+
+    def add(command: F) -> F:
+        for part in reversed(parts):
+            command = part(command)
+        return command
+
+    return add
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
     """Print findings to stderr, as the validator's report shows them."""
     from agent_sandbox.validator.render import render_finding
 
     for finding in findings:
         click.echo(render_finding(finding), err=True)
+
+
+def show_fault(fault: CandidateFault, where: str) -> None:
+    """Print a fault of the candidate's process as the finding it is."""
+    from trainers.faults import fault_finding
+
+    show_findings([fault_finding(fault, where)])
+
+
+def show_run(run: Run, as_json: bool, summary: str) -> None:
+    """Print a record as JSON, or what it comes to."""
+    from lra_design.records import to_json
+
+    click.echo(to_json(run, indent=2) if as_json else summary)

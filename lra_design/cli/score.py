@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from lra_design.cli.options import isolation, json_option, show_findings, unsafe_option
+from lra_design.cli.options import (
+    isolation,
+    json_option,
+    show_findings,
+    show_run,
+    unsafe_option,
+)
 
 
 @click.command(short_help="Score a finished training on the sealed test split.")
@@ -27,30 +33,24 @@ def score(folder: Path, board: Path, as_json: bool, unsafe: bool) -> int:
     Exit code 1: the trained mechanism has findings; its record says which.
     """
     from leaderboards.store import Store
-    from lra_design.errors import CandidateFault
-    from lra_design.records import to_json
-    from trainers.faults import fault_finding
     from trainers.referee import score_run
     from trainers.training import read_run
 
     run = read_run(folder)
     store = Store(board)
     known = next((other for other in store.runs() if other.run_id == run.run_id), None)
-    try:
-        with isolation(unsafe) as opened:
-            scored = known or score_run(run, folder, opened)
-    except CandidateFault as fault:
-        show_findings((fault_finding(fault, "scoring"),))
-        return 1
     if known is None:
+        with isolation(unsafe) as opened:
+            scored = score_run(run, folder, opened)
         store.append(scored)
-    assert scored.test is not None, "a scored run has a test score"
-    if as_json:
-        click.echo(to_json(scored, indent=2))
     else:
-        again = " (scored earlier)" if known else ""
-        click.echo(
-            f"{scored.name} on {scored.task}: test {100 * scored.test.accuracy:.1f} %{again}"
-        )
+        scored = known
+    assert scored.test is not None, "a scored run has a test score"
+    again = " (scored earlier)" if known else ""
+    show_run(
+        scored,
+        as_json,
+        f"{scored.name} on {scored.task}: test {100 * scored.test.accuracy:.1f} %{again}",
+    )
     show_findings(scored.findings)
     return 1 if any(finding.tier == "error" for finding in scored.findings) else 0
