@@ -245,13 +245,30 @@ def test_the_cap_is_a_tenth_more_than_softmax() -> None:
     assert check_parameter_cap(int(1.1 * reference) + 1, HOST, shape)
 
 
-def test_weights_hidden_in_buffers_are_found(isolation: Isolation, tmp_path: Path) -> None:
-    learns_aside = candidate(
-        "self.memory.add_(x.detach().mean((0, 1))) if self.training else None; return self.out(x)",
+HIDDEN_WEIGHTS = {
+    "in a buffer": (
         "self.register_buffer('memory', torch.zeros(config.d_model))",
-    )
+        "self.memory.add_(x.detach().mean((0, 1)))",
+    ),
+    "in a buffer made late": (
+        "pass",
+        "self.register_buffer('memory', torch.ones(997))",
+    ),
+    "in a parameter that grew after it was counted": (
+        "self.memory = nn.Parameter(torch.zeros(1))",
+        "self.memory.data = torch.ones(997)",
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", HIDDEN_WEIGHTS)
+def test_weights_hidden_from_the_count_are_found(
+    isolation: Isolation, tmp_path: Path, trick: str
+) -> None:
+    init, learn = HIDDEN_WEIGHTS[trick]
+    hides = candidate(f"if self.training: {learn}\n        return self.out(x)", init)
     with pytest.raises(CandidateRefused) as refusal:
-        train(job(learns_aside), isolation, tmp_path, ignore)
+        train(job(hides), isolation, tmp_path, ignore)
     assert [finding.check for finding in refusal.value.findings] == ["LRA502"]
 
 

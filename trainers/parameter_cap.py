@@ -52,14 +52,19 @@ def check_parameter_cap(num_parameters: int, host: HostConfig, shape: TaskShape)
 
 
 def check_only_parameters_trained(
-    initial: Mapping[str, Tensor], final: Mapping[str, Tensor], names: Collection[str]
+    initial: Mapping[str, Tensor], kept: Mapping[str, Tensor], names: Collection[str]
 ) -> list[Finding]:
-    """LRA502: a tensor that is no parameter changed in training, or the set of tensors did."""
+    """LRA502: what will be scored is not the network that was counted, with other parameters.
+
+    initial: exported before the worker saw any data. kept: the weights that will be scored. Their
+    names, shapes and dtypes are the same, and of other tensors than parameters the values too.
+    """
     changed = [
         name
-        for name in initial.keys() | final.keys()
-        if name not in names
-        and (name not in initial or name not in final or not _equal(initial[name], final[name]))
+        for name in initial.keys() | kept.keys()
+        if name not in initial
+        or name not in kept
+        or not _same(initial[name], kept[name], values=name not in names)
     ]
     if not changed:
         return []
@@ -68,13 +73,14 @@ def check_only_parameters_trained(
             check="LRA502",
             name="only_parameters_trained",
             tier="error",
-            expected="training changes the parameters alone",
-            found=f"other tensors changed: {', '.join(sorted(changed)[:5])}",
+            expected="training changes the values of parameters and nothing else",
+            found=f"changed otherwise: {', '.join(sorted(changed)[:5])}",
             likely_cause="a buffer updated in forward, or weights kept as a buffer",
-            hint="Make what is learnt an nn.Parameter; keep no running statistics.",
+            hint="Make what is learnt an nn.Parameter in __init__; keep no running statistics.",
         )
     ]
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a, b)
+def _same(a: Tensor, b: Tensor, *, values: bool) -> bool:
+    """Whether shapes and dtypes are equal, and, when asked, the values."""
+    return a.shape == b.shape and a.dtype == b.dtype and (not values or torch.equal(a, b))

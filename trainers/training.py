@@ -109,8 +109,9 @@ class _Training:
             self._restore(session)
             while self._step < self._job.train.num_steps:
                 self._train_to_next_evaluation(session)
-            _refuse(check_only_parameters_trained(initial, session.export(), names))
             usage = self._usage(session)
+        kept, _ = read_tensors(self._folder / "best.safetensors")
+        _refuse(check_only_parameters_trained(initial, kept, names))
         return self._finish(num_parameters, usage)
 
     @property

@@ -10,9 +10,9 @@ from lra_design.cli.options import json_option
 from lra_design.errors import UsageError
 
 PAGE_NOTES = (
-    "Every mechanism of a board was trained inside the same host network, by the same recipe, and "
-    "scored once on the sealed test split by a process that never ran it.",
-    "The search tree, each attempt with its findings and the trained weights lie beside this page.",
+    "Every mechanism of a board was trained inside the same host network, by the same recipe. "
+    "For the test a fresh isolated process rebuilt it from source and weights and predicted; "
+    "labels and metric never left the judge.",
 )
 
 

@@ -1,0 +1,107 @@
+"""A candidate's fault in any stage is its own: it is told, and the others go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from agent_sandbox.isolation import Isolation
+from lra_design.cli.crew import Crew, Stopped
+from lra_design.cli.display import Display
+from lra_design.cli.judging import Entrant, Judging
+from lra_design.cli.run_folder import DesignSettings, RunFolder, opened
+from lra_design.errors import UsageError
+from lra_design.records import Finding
+from mechanisms import reference_source
+from trainers.recipes import RECIPES, Recipe
+
+SETTINGS = DesignSettings(
+    task="listops-mini",
+    probes=("recall-probe", "delay-probe"),
+    scale="smoke",
+    mode="causal",
+    agent="evolution",
+    agent_seed=0,
+    num_attempts=1,
+    num_seeds=1,
+    isolation="standard",
+)
+BATCH_SIZE = 31
+FAILS_IN_TRAINING = reference_source("mean").replace(
+    "        dtype = ",
+    f"        if x.shape[0] == {BATCH_SIZE}:\n"
+    "            raise RuntimeError('only the trainer gives this many')\n"
+    "        dtype = ",
+    1,
+)
+PEEKS = reference_source("mean").replace("self.config.causal", "False")
+
+
+@pytest.fixture(autouse=True)
+def _small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, recipe in RECIPES.items():
+        train = dataclasses.replace(
+            recipe.train, num_steps=3, batch_size=BATCH_SIZE, evaluate_every=3
+        )
+        monkeypatch.setitem(RECIPES, key, Recipe(recipe.host, train))
+
+
+def test_one_entrants_fault_leaves_the_others_alone(isolation: Isolation, tmp_path: Path) -> None:
+    entrants = [
+        Entrant("peeks", PEEKS, "agent"),
+        Entrant("fails in training", FAILS_IN_TRAINING, "agent"),
+        Entrant("no python", "def", "agent"),
+        Entrant("honest", reference_source("mean"), "agent"),
+    ]
+    with Crew(2) as crew, Display().stage("test", 1) as stage:
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        peeks, fails, no_python, honest = judging.evaluate(entrants, stage)
+    assert not peeks.report.valid
+    assert "LRA202" in {finding.check for finding in peeks.report.findings}
+    assert not no_python.report.valid
+    assert fails.report.valid
+    assert fails.failure is not None
+    assert fails.failure.check == "LRA409"
+    assert "only the trainer" in fails.failure.found
+    assert [score.task for score in honest.scores] == list(SETTINGS.probes)
+    assert all(not f.scores and f.mean_accuracy is None for f in (peeks, fails, no_python))
+
+
+def test_a_fault_before_scoring_puts_nothing_on_the_board(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    with Crew(1) as crew, Display().stage("test", 1) as stage:
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        job = judging.job(Entrant("fails", FAILS_IN_TRAINING, "agent"), "listops-mini", seed=0)
+        outcome = judging.train_and_score(job, stage)
+    assert isinstance(outcome, tuple)
+    assert all(isinstance(finding, Finding) for finding in outcome)
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_crew_that_ends_stops_what_runs_in_it() -> None:
+    with Crew(1) as crew:
+        crew.check()
+    with pytest.raises(Stopped):
+        crew.check()
+
+
+def test_a_run_folder_is_one_runs_and_one_process(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with opened(folder, SETTINGS, new=False) as first:
+        assert first.path == folder
+        with (
+            pytest.raises(UsageError, match="another process"),
+            opened(folder, SETTINGS, new=False),
+        ):
+            pass
+        with opened(folder, SETTINGS, new=True) as second:
+            assert second.path == tmp_path / "run-2"
+    others = dataclasses.replace(SETTINGS, num_seeds=5)
+    with (
+        pytest.raises(UsageError, match=r"num_seeds 1 there, 5 asked.*--new"),
+        opened(folder, others, new=False),
+    ):
+        pass
