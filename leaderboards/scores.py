@@ -7,21 +7,18 @@ that must be equal for two entries to be comparable; entries are ranked within t
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean
 from typing import Any, Literal
 
 from leaderboards.human import TASK_FAMILIES, anchor
+from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
 from lra_design.errors import RecordError
 from lra_design.records import Finding, HostConfig, Run, Scalar, Score, TrainConfig, record
 
 RANKED_SEEDS = 5
 """Seeds an entry needs to be ranked; with fewer it is shown without a rank."""
-LEVEL = 0.95
-"""Coverage of every interval."""
-
 IntervalKind = Literal["student-t over seeds", "wilson over examples"]
 
 
@@ -118,55 +115,6 @@ def group_by_board(entries: Iterable[Entry]) -> dict[Board, list[Entry]]:
     for entry in entries:
         groups.setdefault(entry.board, []).append(entry)
     return groups
-
-
-def student_t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of at least two accuracies, cut to [0, 1].
-
-    Student's t with len(values) - 1 degrees of freedom: it covers what another draw of seeds would
-    change, on this test split.
-    """
-    from scipy.special import stdtrit
-
-    mean = fmean(values)
-    quantile = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
-    half = quantile * stdev(values) / math.sqrt(len(values))
-    return max(0.0, mean - half), min(1.0, mean + half)
-
-
-def wilson_interval(accuracy: float, num_examples: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share among independent examples.
-
-    It covers what another draw of test examples would change, and says nothing about seeds. Where
-    a task labels several positions of an example the positions are not independent, hence
-    examples and not labels. (Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953)
-    """
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    weight = z * z / num_examples
-    centre = (accuracy + weight / 2) / (1 + weight)
-    half = (
-        z
-        / (1 + weight)
-        * math.sqrt(accuracy * (1 - accuracy) / num_examples + weight / (4 * num_examples))
-    )
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def normalised_score(accuracy: float, *, chance: float, sota: float, num_labels: int) -> float:
-    """NS, not capped: (phi(a) - phi(chance)) / (phi(sota) - phi(chance)), phi(a) = -log10(1 - a).
-
-    phi counts orders of magnitude of error, so that 0.98 -> 0.99 weighs as much as 0.80 -> 0.90.
-    It is infinite at a = 1. A test split of `num_labels` labels cannot tell an error of 0 from one
-    of half a label (the usual continuity correction), so accuracy is cut at 1 - 1 / (2 num_labels).
-    """
-    if not 0 <= chance < sota < 1:
-        raise ValueError(f"expected 0 <= chance < sota < 1, found chance {chance} and sota {sota}")
-    accuracy = min(accuracy, 1 - 1 / (2 * num_labels))
-    return (_phi(accuracy) - _phi(chance)) / (_phi(sota) - _phi(chance))
-
-
-def _phi(accuracy: float) -> float:
-    return -math.log10(1 - accuracy)
 
 
 def _refuse_bad_scores(run: Run) -> None:

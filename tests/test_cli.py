@@ -188,6 +188,7 @@ def test_a_design_run_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "agent_seed 0 there, 7 asked" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_loses_nothing_that_finished(tmp_path: Path) -> None:
     """Interrupt a run as a user does, once the first attempts are in the journal."""
     folder = tmp_path / "run"

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from leaderboards.human import FLAG_MEANING, PUBLISHED, anchor, landmarks, resembled_family, results
-from leaderboards.scores import (
-    Entry,
-    normalised_score,
-    rank,
-    student_t_interval,
-    wilson_interval,
-)
+from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
+from leaderboards.scores import Entry, rank
 from leaderboards.table import board_json, percent, render_table, signed
 from lra_design.errors import RecordError
 from lra_design.records import (
