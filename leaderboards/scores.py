@@ -7,6 +7,7 @@ that must be equal for two entries to be comparable; entries are ranked within t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from statistics import fmean
