@@ -10,12 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from agent_sandbox.candidate import source_hash
-from lra_design import __version__
-from lra_design.interface import CONTRACT_VERSION
-from lra_design.records import Hardware, HostConfig, Scalar, TrainConfig, Versions, record
+from lra_design.records import Hardware, HostConfig, Scalar, TrainConfig, record
+from lra_design.versions import current_versions
 from tasks.registry import get_task
 from tasks.storage import split_hash
 from tasks.task import Task
@@ -53,7 +50,7 @@ def run_id(job: Job) -> str:
         "train": asdict(job.train),
         "hyperparameters": job.hyperparameters,
         "seed": job.seed,
-        "versions": asdict(versions()),
+        "versions": asdict(current_versions()),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -65,16 +62,6 @@ def task_shape(task: Task) -> TaskShape:
         num_classes=task.num_classes,
         max_seq_len=task.max_seq_len,
         labels=task.labels,
-    )
-
-
-def versions() -> Versions:
-    """What computes a run here and now."""
-    return Versions(
-        lra_design=__version__,
-        contract=CONTRACT_VERSION,
-        python=platform.python_version(),
-        torch=torch.__version__,
     )
 
 

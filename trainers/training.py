@@ -24,11 +24,12 @@ from agent_sandbox.isolation.protocol import Isolation
 from lra_design.errors import CandidateRefused, DataError
 from lra_design.files import write_atomically
 from lra_design.records import Finding, Run, Score, Usage, from_json, to_json
+from lra_design.versions import current_versions
 from tasks.registry import get_task
 from trainers.accuracy import labelled_split, measure_accuracy
 from trainers.batches import evaluation_batches
 from trainers.curve import Curve, Point, write_tensorboard
-from trainers.job import Job, hardware, run_id, task_shape, versions
+from trainers.job import Job, hardware, run_id, task_shape
 from trainers.loop import learning_rate
 from trainers.parameter_cap import (
     check_only_parameters_trained,
@@ -200,7 +201,7 @@ class _Training:
             usage=usage,
             isolation=self._isolation.record,
             hardware=hardware(),
-            versions=versions(),
+            versions=current_versions(),
         )
         write_tensorboard(self._folder / "tensorboard", self._curve)
         write_atomically(self._folder / "run.json", to_json(run, indent=2).encode())

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-
-import torch
 
 from agent_sandbox.candidate import class_method, literal_search_space, source_hash
 from agent_sandbox.isolation.protocol import Isolation
@@ -30,10 +27,9 @@ from agent_sandbox.validator.search_space_rules import space_faults
 from agent_sandbox.validator.static_rules import supports
 from agent_sandbox.validator.syntax import Syntax, read_syntax
 from agent_sandbox.validator.violation import Violation
-from lra_design import __version__
 from lra_design.errors import CandidateFault
-from lra_design.interface import CONTRACT_VERSION
-from lra_design.records import CheckRun, Finding, Scalar, ValidationReport, Versions
+from lra_design.records import CheckRun, Finding, Scalar, ValidationReport
+from lra_design.versions import current_versions
 
 Mode = Literal["causal", "bidirectional"]
 
@@ -132,12 +128,7 @@ def validate(
         replay_token=f"{seed:x}",
         seconds=time.monotonic() - started,
         isolation=isolation.record if examination else None,
-        versions=Versions(
-            lra_design=__version__,
-            contract=CONTRACT_VERSION,
-            python=platform.python_version(),
-            torch=str(torch.__version__),
-        ),
+        versions=current_versions(),
     )
 
 
