@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from agent_sandbox.isolation import Isolation, open_isolation
 from lra_design.home import HOME_VARIABLE
+
+# The same cases on every machine, however slow it is at the moment.
+settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session", autouse=True)
