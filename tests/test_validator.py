@@ -6,13 +6,12 @@ expect. `tests/honest/*.py` are candidates with nothing wrong but an awkward for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from agent_sandbox.isolation import Isolation, open_isolation
+from agent_sandbox.isolation import Isolation
 from agent_sandbox.validator.examination import Patience
 from agent_sandbox.validator.registry import CHECKS, FAULTS, PRINTED
 from agent_sandbox.validator.render import render_report
@@ -43,13 +42,6 @@ def one_per_check() -> list[Path]:
 
 FIRST = sorted(one_per_check())
 OTHERS = sorted(set(BROKEN) - set(FIRST))
-
-
-@pytest.fixture(scope="module")
-def isolation() -> Iterator[Isolation]:
-    """One isolation for all candidates of this file."""
-    with open_isolation() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
     from trainers.training import Progress as TrainingProgress
@@ -28,11 +31,11 @@ class Display:
         self.console = Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            _text("{task.description}", width=30),
+            BarColumn(bar_width=10),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            _text("{task.fields[note]}", width=40),
             console=self.console,
             transient=True,
         )
@@ -48,7 +51,7 @@ class Display:
 
     def say(self, text: str = "") -> None:
         """One or more lines, above the bars."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(visible_text(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Stage]:
@@ -75,7 +78,8 @@ class Stage:
 
     def watch(self, label: str) -> Callable[[TrainingProgress], None]:
         """What a training calls as it goes; `label` names it."""
-        bar = self._bars.add_task(f"  {label}", total=1, note="", visible=False)
+        shown = visible_text(f"  {label}")
+        bar = self._bars.add_task(shown, total=1, note="", visible=False)
 
         def update(progress: TrainingProgress) -> None:
             self._bars.update(
@@ -108,6 +112,12 @@ class Stage:
         self._display.say(f"  {share:3d} %  about {left:.0f} s left  {note}")
 
 
+def _text(template: str, *, width: int) -> TextColumn:
+    """A column for text that a stranger may have chosen: no markup, one line, cut to `width`."""
+    column = Column(max_width=width, no_wrap=True, overflow="ellipsis")
+    return TextColumn(template, markup=False, table_column=column)
+
+
 def _note(progress: TrainingProgress) -> str:
-    accuracy = "" if progress.accuracy is None else f"  validation {100 * progress.accuracy:.1f} %"
+    accuracy = "" if progress.accuracy is None else f"  val. {100 * progress.accuracy:.1f} %"
     return f"step {progress.step}/{progress.num_steps}  loss {progress.loss:.3f}{accuracy}"
