@@ -15,9 +15,11 @@ import pytest
 
 from agent_sandbox.agents.journal import Journal
 from leaderboards.store import Store
-from lra_design.cli import cli, run
+from lra_design.cli import cli, ladder, run
 from lra_design.records import Run, ValidationReport, from_json
-from mechanisms import REFERENCES
+from tasks.registry import get_task
+from tasks.storage import load_split
+from tasks.task import SPLIT_NAMES
 from trainers import recipes
 from trainers.recipes import RECIPES
 
@@ -148,12 +150,18 @@ def test_train_score_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "<html" in page.read_text()
 
 
+REFERENCES = ("softmax", "mean")
+
+
 def design(folder: Path, *more: str) -> int:
     out = ["--out", str(folder), "--workers", "2"]
     return run(["design", "--attempts", "2", "--seeds", "1", *out, *more])
 
 
-def test_a_design_run_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_design_run_from_end_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "REFERENCES", REFERENCES)
     folder = tmp_path / "run"
     assert design(folder) == 0
     printed = capsys.readouterr()
@@ -219,12 +227,13 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    assert run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "a")]) == 0
+    for split in SPLIT_NAMES:
+        load_split(get_task("recall-probe"), split)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        code = run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "b")])
+        code = run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "out")])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 3
     assert "cannot write" in capsys.readouterr().err
-    assert not [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
