@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from agent_sandbox.isolation import Isolation
-from lra_design.errors import CandidateFault
+from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import HostConfig, TrainConfig
 from mechanisms import reference_source
 from trainers.job import Job
@@ -101,8 +101,30 @@ def test_an_interrupted_trial_is_run_again_with_the_same_values(
 def test_a_candidate_that_never_trains_has_no_best_trial(
     isolation: Isolation, tmp_path: Path
 ) -> None:
-    broken = dataclasses.replace(JOB, source=JOB.source.replace("def forward", "def backward"))
+    fails = "        raise RuntimeError\n"
+    start = "    def __init__(self, config: MechanismConfig, window: int = 16) -> None:\n"
+    assert start in JOB.source
+    broken = dataclasses.replace(JOB, source=JOB.source.replace(start, start + fails))
     with pytest.raises(CandidateFault, match="none of 2 trials"):
         tune(broken, isolation, tmp_path, num_trials=2, watch=ignore)
     assert [trial.state.name for trial in trials_of(tmp_path)] == ["FAIL", "FAIL"]
     assert "fault" in trials_of(tmp_path)[0].user_attrs
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"type": "int", "low": 64, "high": 4}',
+        '{"type": "float", "low": 0.0, "high": 1.0, "log": True}',
+        '{"type": "categorical", "choices": []}',
+    ],
+)
+def test_a_search_space_that_no_sampler_takes_is_refused(
+    isolation: Isolation, tmp_path: Path, entry: str
+) -> None:
+    good = '{"type": "int", "low": 4, "high": 64, "log": True}'
+    assert good in JOB.source
+    wrong = dataclasses.replace(JOB, source=JOB.source.replace(good, entry))
+    with pytest.raises(CandidateRefused, match="LRA105"):
+        tune(wrong, isolation, tmp_path, num_trials=2, watch=ignore)
+    assert not (tmp_path / "study.log").exists()

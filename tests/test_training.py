@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from trainers.curve import Curve
 from trainers.host import Host
 from trainers.job import Job, run_id, task_shape
 from trainers.loop import learning_rate
-from trainers.parameter_cap import check_parameter_cap, softmax_parameters
+from trainers.network_checks import check_parameter_cap, softmax_parameters
 from trainers.referee import referee, run_job, score_run
 from trainers.tensor_files import read_tensors
 from trainers.training import Progress, train
@@ -35,6 +36,9 @@ HOST = HostConfig(d_model=14, num_heads=2, num_layers=2, d_mlp=19, causal=True, 
 TRAIN = TrainConfig(
     num_steps=23, batch_size=7, learning_rate=3e-3, weight_decay=0.01, evaluate_every=11
 )
+
+LEARNS = {"num_steps": 220, "evaluate_every": 110, "batch_size": 31, "learning_rate": 2e-2}
+"""Enough for softmax attention to be far above chance on recall."""
 
 TEMPLATE = """
 import torch
@@ -162,13 +166,7 @@ def test_padding_and_company_do_not_change_the_logits() -> None:
 
 def test_a_training_learns_and_is_recorded(isolation: Isolation, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    asked = job(
-        reference_source("softmax"),
-        num_steps=220,
-        evaluate_every=110,
-        batch_size=31,
-        learning_rate=2e-2,
-    )
+    asked = job(reference_source("softmax"), **LEARNS)
     run = train(asked, isolation, tmp_path, seen.append)
     assert run.validation is not None
     assert run.validation.accuracy > 2 * get_task("recall-probe").chance
@@ -301,6 +299,103 @@ def test_the_referee_scores_what_was_exported(isolation: Isolation, tmp_path: Pa
     assert scored.findings == ()
 
 
+REMEMBERS_TRAINING = (
+    reference_source("softmax")
+    .replace("self.dropout = ", "self.seen = [0.0]\n        self.dropout = ")
+    .replace(
+        "return out_BLD", "self.seen[0] += self.training\n        return out_BLD * self.seen[0]"
+    )
+)
+
+
+def test_what_is_learnt_outside_the_weights_earns_nothing(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    asked = job(REMEMBERS_TRAINING, **LEARNS)
+    with pytest.raises(CandidateRefused) as refusal:
+        train(asked, isolation, tmp_path, ignore)
+    assert [finding.check for finding in refusal.value.findings] == ["LRA503"]
+    assert not (tmp_path / "run.json").exists()
+
+
+def with_method(method: str) -> str:
+    return candidate("return self.out(x)") + textwrap.indent(textwrap.dedent(method), "    ")
+
+
+EXPORTS_NOTHING = """
+    def state_dict(self, *args, **kwargs):
+        return kwargs.get("destination", {})
+    """
+TOO_MANY_NAMES = "[self.register_parameter(f'w{i}', self.out.weight) for i in range(10_001)]"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (with_method(EXPORTS_NOTHING), "parameters that are not exported"),
+        (candidate("return self.out(x)", TOO_MANY_NAMES), "parameters, allowed"),
+    ],
+    ids=["nothing", "too many names"],
+)
+def test_an_export_that_does_not_fit_is_a_fault(
+    isolation: Isolation, tmp_path: Path, source: str, message: str
+) -> None:
+    with pytest.raises(CandidateFault, match=message) as fault:
+        train(job(source), isolation, tmp_path, ignore)
+    assert fault.value.kind == "protocol"
+
+
+def test_nothing_added_to_the_weights_reaches_the_disk(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    source = with_method("""
+        def state_dict(self, *args, **kwargs):
+            weights = super().state_dict(*args, **kwargs)
+            if self.training:
+                weights["more"] = torch.zeros(997_000)
+            return weights
+        """)
+    with pytest.raises((CandidateRefused, CandidateFault)):
+        train(job(source), isolation, tmp_path, ignore)
+    assert not [path for path in tmp_path.rglob("*.safetensors") if path.stat().st_size > 1e6]
+
+
+def test_a_buffers_name_does_not_steer_the_readers_terminal(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    late = r"self.register_buffer('\x1b]0;title\x07\nVALID', torch.ones(2))"
+    source = candidate(f"if self.training: {late}\n        return self.out(x)")
+    with pytest.raises(CandidateRefused) as refusal:
+        train(job(source), isolation, tmp_path, ignore)
+    (finding,) = refusal.value.findings
+    assert finding.found.isprintable()
+
+
+HONEST = {
+    "tied weights": (
+        "self.tied = nn.Linear(config.d_model, config.d_model); self.tied.weight = self.out.weight",
+        "return self.tied(self.out(x))",
+    ),
+    "complex weights": (
+        "self.turn = nn.Parameter(torch.ones(config.d_model, dtype=torch.complex64))",
+        "return self.out((x * self.turn).real)",
+    ),
+    "a buffer that is no number": (
+        "self.register_buffer('bound', torch.tensor(float('nan')))",
+        "return self.out(x)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_honest_weights_of_unusual_kinds_are_trained_and_scored(
+    isolation: Isolation, tmp_path: Path, kind: str
+) -> None:
+    init, body = HONEST[kind]
+    run = train(job(candidate(body, init)), isolation, tmp_path, ignore)
+    assert score_run(run, tmp_path, isolation).findings == ()
+
+
 CHEATS = {
     # the mean over the batch reaches every example
     "LRA511": "x = self.out(x); return x + 0.5 * x.mean(dim=0, keepdim=True)",
@@ -312,6 +407,16 @@ CHEATS = {
         return x + (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)
     """,
 }
+NOT_CAUSAL_WHEN_PREDICTING = """
+        frame, names = getattr(torch, "sys")._getframe(0), []
+        while frame:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        leaks = "predict" in names or "_train_step" in names
+        x = self.out(x)
+        return x + leaks * x.flip(1).cumsum(1).flip(1)
+    """
+NOT_A_NUMBER_IN_FEATURES = "return self.out(x) * (1.0 if self.training else float('nan'))"
 
 
 @pytest.mark.parametrize("check", CHEATS)
@@ -321,3 +426,14 @@ def test_the_referee_finds_what_trained_weights_hide(
     asked = job(candidate(CHEATS[check]), "listops-mini")
     run = score_run(train(asked, isolation, tmp_path, ignore), tmp_path, isolation)
     assert {finding.check for finding in run.findings} == {check}
+
+
+def test_the_referee_judges_the_call_that_predicts(isolation: Isolation, tmp_path: Path) -> None:
+    asked = job(candidate(NOT_CAUSAL_WHEN_PREDICTING), "recall-probe")
+    run = score_run(train(asked, isolation, tmp_path, ignore), tmp_path, isolation)
+    assert "LRA512" in {finding.check for finding in run.findings}
+
+
+def test_features_that_are_no_numbers_are_a_fault(isolation: Isolation, tmp_path: Path) -> None:
+    with pytest.raises(CandidateFault, match="not finite"):
+        train(job(candidate(NOT_A_NUMBER_IN_FEATURES)), isolation, tmp_path, ignore)

@@ -119,7 +119,10 @@ class Host(nn.Module):
 
     def forward(self, tokens_BL: Tensor, key_padding_mask_BL: Tensor | None) -> Tensor:
         """Logits: (B, C) for tasks with one label per example, else (B, L, C)."""
-        x_BLD = self.features(tokens_BL, key_padding_mask_BL)
+        return self.classify(self.features(tokens_BL, key_padding_mask_BL), key_padding_mask_BL)
+
+    def classify(self, x_BLD: Tensor, key_padding_mask_BL: Tensor | None) -> Tensor:
+        """The logits that the representation `features` gives."""
         if self.shape.labels == "example":
             x_BLD = _masked_mean(x_BLD, key_padding_mask_BL)
         logits: Tensor = self.head(x_BLD)

@@ -42,7 +42,11 @@ class TrainingLoop:
         self._config = config
         self._order = TrainingOrder(sequences.lengths, config.batch_size, seed)
         self._parameters = [p for p in network.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._groups(), lr=config.learning_rate, fused=True)
+        self._optimizer = torch.optim.AdamW(
+            self._groups(),
+            lr=config.learning_rate,
+            fused=not any(p.is_complex() for p in self._parameters),
+        )
 
     def _groups(self) -> list[dict[str, object]]:
         """Weight decay for matrices and larger; none for norms, biases and other vectors."""

@@ -37,7 +37,8 @@ class NetworkProgram:
             HostConfig(**values["host"]),
             TaskShape(**values["shape"]),
         )
-        return Message({"parameters": [name for name, _ in self._network.named_parameters()]})
+        named = self._network.named_parameters(remove_duplicate=False)  # as the weights are named
+        return Message({"parameters": [name for name, _ in named]})
 
     def start_training(self, message: Message) -> Message:
         """Take the training split: `tokens`, `offsets`, `labels` as in `tasks.task.Examples`."""
@@ -79,15 +80,14 @@ class NetworkProgram:
         return Message()
 
     def predict(self, message: Message) -> Message:
-        """Logits of one batch: `tokens` (B, L), optional `mask` (B, L) bool, True = padding."""
-        self._network.eval()
-        with torch.no_grad():
-            logits = self._network(message.tensors["tokens"].long(), message.tensors.get("mask"))
-        return Message({}, {"logits": logits})
+        """Logits of one batch, and the (B, L, D) representation they were computed from.
 
-    def features(self, message: Message) -> Message:
-        """The (B, L, D) representation before pooling, for the arguments of `predict`."""
-        self._network.eval()
+        `tokens` (B, L), optional `mask` (B, L) bool, True = padding. One operation answers both, so
+        that a candidate cannot tell from the call which of them is going to be judged.
+        """
         tokens_BL, mask_BL = message.tensors["tokens"].long(), message.tensors.get("mask")
+        self._network.eval()
         with torch.no_grad():
-            return Message({}, {"features": self._network.features(tokens_BL, mask_BL)})
+            features_BLD = self._network.features(tokens_BL, mask_BL)
+            logits = self._network.classify(features_BLD, mask_BL)
+        return Message({}, {"logits": logits, "features": features_BLD})

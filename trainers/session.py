@@ -24,6 +24,10 @@ from trainers.program import NETWORK_PROGRAM
 
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
+FLOATS = (torch.float32, torch.float64, torch.bfloat16)
+"""What logits and features may come in."""
+MAX_NAMES = 20_000
+"""Parameters a network may have: tensors, not elements."""
 
 
 class NetworkSession:
@@ -46,7 +50,7 @@ class NetworkSession:
     ) -> None:
         self._worker.close()
 
-    def build(self, seed: int) -> tuple[str, ...]:
+    def build(self, seed: int) -> frozenset[str]:
         """Make the network; the names of what it says are its parameters."""
         values = {
             "source": self._job.source,
@@ -58,7 +62,9 @@ class NetworkSession:
         names = self._call("build", values).values.get("parameters")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise CandidateFault("protocol", "the list of parameters is no list of names")
-        return tuple(names)
+        if len(names) > MAX_NAMES:
+            raise CandidateFault("protocol", f"{len(names)} parameters, allowed {MAX_NAMES}")
+        return frozenset(names)
 
     def start_training(
         self, sequences: Sequences, labels: Tensor, train: TrainConfig, seed: int
@@ -69,7 +75,7 @@ class NetworkSession:
 
     def train(self, until: int, num_steps: int) -> Tensor:
         """Train `num_steps` steps, up to step `until`; (num_steps, 2): loss and gradient norm."""
-        log = self._tensor("train", "log", (num_steps, 2), {"until": until})
+        log = _checked(self._call("train", {"until": until}).tensors, "log", (num_steps, 2))
         if not bool(log.isfinite().all()):
             step = until - num_steps + int((~log.isfinite()).any(dim=1).nonzero()[0])
             raise CandidateFault("raised", f"training diverged: loss or gradient at step {step}")
@@ -97,41 +103,29 @@ class NetworkSession:
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits (B, C) or (B, L, C) of a batch, finite."""
-        B, L = batch.tokens_BL.shape
-        positions = (L,) if self._shape.labels == "position" else ()
-        logits = self._batch("predict", "logits", batch, (B, *positions, self._shape.num_classes))
-        if not bool(logits.isfinite().all()):
-            raise CandidateFault("raised", "the logits are not finite")
-        return logits
+        return self._predict(batch)[0]
 
     def features(self, batch: Batch) -> Tensor:
-        """The (B, L, D) representation before pooling."""
-        return self._batch("features", "features", batch, (*batch.tokens_BL.shape, self._width))
+        """The (B, L, D) representation before pooling, finite."""
+        return self._predict(batch)[1]
 
     def usage(self) -> Usage:
         """What the worker took so far, measured from outside."""
         return self._worker.usage()
 
-    def _batch(self, operation: str, name: str, batch: Batch, shape: tuple[int, ...]) -> Tensor:
+    def _predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         tensors = {"tokens": batch.tokens_BL}
         if batch.key_padding_mask_BL is not None:
             tensors["mask"] = batch.key_padding_mask_BL
-        return self._tensor(operation, name, shape, {}, tensors)
-
-    def _tensor(
-        self,
-        operation: str,
-        name: str,
-        shape: tuple[int, ...],
-        values: Mapping[str, object],
-        tensors: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        answer = self._call(operation, values, tensors).tensors
-        tensor = answer.get(name)
-        if tensor is None or tuple(tensor.shape) != shape or not tensor.is_floating_point():
-            found = "nothing" if tensor is None else f"{tuple(tensor.shape)} {tensor.dtype}"
-            raise CandidateFault("protocol", f"expected {name} {shape}, found {found}")
-        return tensor.to(torch.float64)
+        answer = self._call("predict", {}, tensors).tensors
+        B, L = batch.tokens_BL.shape
+        positions = (L,) if self._shape.labels == "position" else ()
+        logits = _checked(answer, "logits", (B, *positions, self._shape.num_classes))
+        features_BLD = _checked(answer, "features", (B, L, self._width))
+        for name, tensor in (("logits", logits), ("features", features_BLD)):
+            if not bool(tensor.isfinite().all()):
+                raise CandidateFault("raised", f"the {name} are not finite")
+        return logits, features_BLD
 
     def _call(
         self,
@@ -140,3 +134,12 @@ class NetworkSession:
         tensors: Mapping[str, Tensor] | None = None,
     ) -> Message:
         return self._worker.call(operation, values, tensors, seconds=CALL_SECONDS)
+
+
+def _checked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """The tensor of that name in float64; CandidateFault when it is not of that shape."""
+    tensor = tensors.get(name)
+    if tensor is None or tuple(tensor.shape) != shape or tensor.dtype not in FLOATS:
+        found = "nothing" if tensor is None else f"{tuple(tensor.shape)} {tensor.dtype}"
+        raise CandidateFault("protocol", f"expected {name} {shape}, found {found}")
+    return tensor.to(torch.float64)

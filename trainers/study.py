@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sandbox.candidate import read_search_space
 from agent_sandbox.isolation.protocol import Isolation
+from agent_sandbox.validator.text_findings import text_findings
 from lra_design.errors import CandidateFault, CandidateRefused, DataError
 from lra_design.records import Run, Scalar
 from trainers.job import Job, run_id
@@ -70,8 +71,11 @@ def tune(
     """Run trials of `job` until `num_trials` have ended, and return the best one's run.
 
     watch: given a trial's number, what its training calls as it goes. Raises CandidateFault when
-    no trial gave a score. Trials of other jobs in the same folder are left alone.
+    no trial gave a score, CandidateRefused when the text breaks a rule. Trials of other jobs in
+    the same folder are left alone.
     """
+    if findings := text_findings(job.source.encode()):
+        raise CandidateRefused(findings)  # its search space must not be handed to a sampler
     study = _open_study(folder, job)
     _requeue_interrupted(study)
     while _num_ended(study) < num_trials:

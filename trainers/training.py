@@ -11,7 +11,7 @@ the same numbers as one that was not; one that has ended is read, not repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agent_sandbox.candidate import source_hash
 from agent_sandbox.isolation.protocol import Isolation
-from lra_design.errors import CandidateRefused, DataError
+from lra_design.errors import CandidateFault, CandidateRefused, DataError
 from lra_design.files import write_atomically
 from lra_design.records import Finding, Run, Score, Usage, from_json, to_json
 from lra_design.versions import current_versions
@@ -31,9 +31,10 @@ from trainers.batches import evaluation_batches
 from trainers.curve import Curve, Point, write_tensorboard
 from trainers.job import Job, hardware, run_id, task_shape
 from trainers.loop import learning_rate
-from trainers.parameter_cap import (
+from trainers.network_checks import (
     check_only_parameters_trained,
     check_parameter_cap,
+    check_rebuilt,
     count_parameters,
 )
 from trainers.session import NetworkSession
@@ -43,6 +44,8 @@ STEPS_PER_CALL = 25
 """Few enough for a smooth progress bar, many enough for the calls to cost nothing."""
 EVALUATION_TOKENS = 16_384
 """Tokens in one batch of an evaluation."""
+CHECKPOINT_EXTRA_BYTES = 1024**2
+"""For what a checkpoint holds besides weights and their moments: the random state, counters."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,9 @@ class _Training:
             session.start_training(split.sequences, split.labels, self._job.train, self._job.seed)
             self._restore(session)
             while self._step < self._job.train.num_steps:
-                self._train_to_next_evaluation(session)
+                self._train_to_next_evaluation(session, initial, names)
             usage = self._usage(session)
-        kept, _ = read_tensors(self._folder / "best.safetensors")
-        _refuse(check_only_parameters_trained(initial, kept, names))
-        return self._finish(num_parameters, usage)
+        return self._finish(num_parameters, usage, self._score_cold())
 
     @property
     def _step(self) -> int:
@@ -137,13 +138,16 @@ class _Training:
             self._curve = from_json(Curve, notes["curve"])
             self._earlier_usage = from_json(Usage, notes["usage"])
 
-    def _train_to_next_evaluation(self, session: NetworkSession) -> None:
+    def _train_to_next_evaluation(
+        self, session: NetworkSession, initial: Mapping[str, Tensor], names: Set[str]
+    ) -> None:
         until = min(self._step + self._job.train.evaluate_every, self._job.train.num_steps)
         log = self._train_steps(session, until)
         score = self._evaluate(session)
         if self._curve.best is None or score.accuracy > self._curve.best.accuracy:
             weights = session.export()
-            write_tensors(self._folder / "best.safetensors", weights, {"score": to_json(score)})
+            _refuse(check_only_parameters_trained(initial, weights, names))
+            write_tensors(self._folder / "best.safetensors", weights, {})
         loss, norm = log.mean(dim=0).tolist()
         usage = self._usage(session)
         point = Point(
@@ -156,7 +160,9 @@ class _Training:
         )
         self._curve = Curve(points=(*self._curve.points, point))
         notes = {"curve": to_json(self._curve), "usage": to_json(usage)}
-        write_tensors(self._folder / "checkpoint.safetensors", session.checkpoint(), notes)
+        state = session.checkpoint()
+        _refuse_bloat(state, initial)
+        write_tensors(self._folder / "checkpoint.safetensors", state, notes)
         self._report(session, until, loss, evaluated=True)
 
     def _train_steps(self, session: NetworkSession, until: int) -> Tensor:
@@ -185,9 +191,22 @@ class _Training:
         batches = evaluation_batches(self._validation.sequences, EVALUATION_TOKENS)
         return measure_accuracy(self._validation, "validation", batches, session.predict)
 
-    def _finish(self, num_parameters: int, usage: Usage) -> Run:
+    def _score_cold(self) -> Score:
+        """The validation score of the kept weights in a worker that never trained.
+
+        What the training process answered may have come from more than its weights.
+        """
+        assert self._curve.best is not None, "a training has at least one evaluation"
+        kept, _ = read_tensors(self._folder / "best.safetensors")
+        with NetworkSession(self._isolation, self._job, task_shape(self._task)) as session:
+            session.build(self._job.seed + 1)
+            session.load(kept)
+            score = self._evaluate(session)
+        _refuse(check_rebuilt(self._curve.best.accuracy, score.accuracy))
+        return score
+
+    def _finish(self, num_parameters: int, usage: Usage, validation: Score) -> Run:
         """Write the record of the training, and only then let go of the checkpoint."""
-        _, notes = read_tensors(self._folder / "best.safetensors")
         run = Run(
             **{field.name: getattr(self._job, field.name) for field in fields(Job)},
             run_id=run_id(self._job),
@@ -195,7 +214,7 @@ class _Training:
             source_hash=source_hash(self._job.source.encode()),
             mode="causal" if self._job.host.causal else "bidirectional",
             num_parameters=num_parameters,
-            validation=from_json(Score, notes["score"]),
+            validation=validation,
             test=None,
             findings=(),
             usage=usage,
@@ -207,6 +226,14 @@ class _Training:
         write_atomically(self._folder / "run.json", to_json(run, indent=2).encode())
         (self._folder / "checkpoint.safetensors").unlink(missing_ok=True)
         return run
+
+
+def _refuse_bloat(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """A checkpoint is the weights, two moments of each and little else."""
+    size, of_weights = (sum(t.nbytes for t in tensors.values()) for tensors in (state, weights))
+    allowed = 4 * of_weights + CHECKPOINT_EXTRA_BYTES
+    if size > allowed:
+        raise CandidateFault("protocol", f"a checkpoint of {size} bytes, allowed {allowed}")
 
 
 def _refuse(findings: list[Finding]) -> None:

@@ -1,22 +1,25 @@
-"""The fairness rule of the `fixed` setting: at most 1.1 times the softmax reference's parameters.
+"""LRA50x: what the judge asks of a network in training, from the tensors the worker exports.
 
-This is the "apples to apples" rule of google-research/long-range-arena (README), which allows at
-most ten per cent more than the base Transformer. The whole network is counted, by the judge, from
-the tensors the worker exports.
+The cap is the "apples to apples" rule of google-research/long-range-arena (README), which allows at
+most ten per cent more parameters than the base Transformer. The whole network is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 
 import torch
 from torch import Tensor
 
+from agent_sandbox.validator.violation import plain
+from lra_design.errors import CandidateFault
 from lra_design.records import Finding, HostConfig
 from mechanisms.softmax import SoftmaxAttention
 from trainers.host import Host, TaskShape
 
 CAP_RATIO = 1.1
+REBUILT_TOLERANCE = 0.005
+"""Largest honest difference in accuracy between two processes with the same weights."""
 
 
 def softmax_parameters(host: HostConfig, shape: TaskShape) -> int:
@@ -26,9 +29,21 @@ def softmax_parameters(host: HostConfig, shape: TaskShape) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_parameters(weights: Mapping[str, Tensor], names: Collection[str]) -> int:
-    """Elements of the exported tensors that the worker says are parameters."""
-    return sum(tensor.numel() for name, tensor in weights.items() if name in names)
+def count_parameters(weights: Mapping[str, Tensor], names: Set[str]) -> int:
+    """Numbers held by the exported tensors that the worker says are parameters.
+
+    In units of four bytes where the numbers are wider: a complex or a float64 one counts twice, so
+    that nothing is gained by packing. Tied weights count once for each name they are exported by.
+    Raises CandidateFault when a parameter is not among the tensors.
+    """
+    missing = sorted(names - weights.keys())
+    if missing:
+        raise CandidateFault("protocol", f"parameters that are not exported: {missing[:5]}")
+    return sum(
+        tensor.numel() * max(1, tensor.element_size() // 4)
+        for name, tensor in weights.items()
+        if name in names
+    )
 
 
 def check_parameter_cap(num_parameters: int, host: HostConfig, shape: TaskShape) -> list[Finding]:
@@ -52,7 +67,7 @@ def check_parameter_cap(num_parameters: int, host: HostConfig, shape: TaskShape)
 
 
 def check_only_parameters_trained(
-    initial: Mapping[str, Tensor], kept: Mapping[str, Tensor], names: Collection[str]
+    initial: Mapping[str, Tensor], kept: Mapping[str, Tensor], names: Set[str]
 ) -> list[Finding]:
     """LRA502: what will be scored is not the network that was counted, with other parameters.
 
@@ -74,13 +89,35 @@ def check_only_parameters_trained(
             name="only_parameters_trained",
             tier="error",
             expected="training changes the values of parameters and nothing else",
-            found=f"changed otherwise: {', '.join(sorted(changed)[:5])}",
+            found=plain(f"changed otherwise: {', '.join(sorted(changed)[:5])}"),
             likely_cause="a buffer updated in forward, or weights kept as a buffer",
             hint="Make what is learnt an nn.Parameter in __init__; keep no running statistics.",
         )
     ]
 
 
+def check_rebuilt(trained: float, rebuilt: float) -> list[Finding]:
+    """LRA503: the weights alone do not give the accuracy that the training process gave."""
+    if abs(trained - rebuilt) <= REBUILT_TOLERANCE:
+        return []
+    return [
+        Finding(
+            check="LRA503",
+            name="rebuilt_from_weights",
+            tier="error",
+            expected=f"validation accuracy {trained:.4f} again, in a process that never trained",
+            found=f"{rebuilt:.4f}",
+            likely_cause="something learnt that is no parameter: a list, a closure, a global",
+            hint="Make what is learnt an nn.Parameter in __init__; keep nothing between calls.",
+        )
+    ]
+
+
 def _same(a: Tensor, b: Tensor, *, values: bool) -> bool:
-    """Whether shapes and dtypes are equal, and, when asked, the values."""
-    return a.shape == b.shape and a.dtype == b.dtype and (not values or torch.equal(a, b))
+    """Whether shapes and dtypes are equal, and, when asked, the values, bit by bit."""
+    return a.shape == b.shape and a.dtype == b.dtype and (not values or _equal_bits(a, b))
+
+
+def _equal_bits(a: Tensor, b: Tensor) -> bool:
+    a_bytes, b_bytes = (t.contiguous().flatten().view(torch.uint8) for t in (a, b))
+    return torch.equal(a_bytes, b_bytes)
