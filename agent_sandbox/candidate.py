@@ -88,7 +88,7 @@ def literal_search_space(class_def: ast.ClassDef) -> dict[str, dict[str, Any]]:
     try:
         space = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise ValueError("search_space is not a literal") from None
+        raise ValueError("search_space is not a literal: no names, calls or arithmetic") from None
     if not isinstance(space, dict):
         raise ValueError(f"search_space is a {type(space).__name__}, not a dictionary")
     return space

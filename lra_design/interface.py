@@ -29,7 +29,8 @@ What a valid mechanism keeps
     Padding stands on the right. Outputs at real positions depend neither on what stands under the
     padding nor on how much of it there is.
 4.  Each example is independent of the rest of its batch.
-5.  Nothing is remembered between calls, and in eval mode the same input gives the same output.
+5.  Nothing is remembered between calls, and in eval mode the same input gives the same output,
+    whether gradients are recorded or not.
 6.  Outputs are finite for large, zero and fully padded inputs; the inputs are left unchanged.
 7.  A gradient reaches the input and every parameter (asked after a small random move of the
     weights, so that zero-initialised projections are fine).

@@ -139,6 +139,15 @@ REPLACED = {
     "reversed range": ("LRA105", '"high": 8', '"high": 1'),
     "log of zero": ("LRA105", '"low": 2', '"low": 0'),
     "infinite": ("LRA105", '"int", "low": 2', '"float", "low": 1e999'),
+    "huge float": ("LRA105", '"int", "low": 2, "high": 8', f'"float", "low": 2, "high": {10**400}'),
+    "huge int": ("LRA105", '"high": 8', f'"high": {2**53 + 1}'),
+    "unwritable int": ("LRA105", '"high": 8', f'"high": {hex(10**5000)}'),
+    "unwritable name": ("LRA105", '{"width"', f"{{{hex(10**5000)}"),
+    "huge choice": (
+        "LRA105",
+        '"type": "int", "low": 2, "high": 8, "log": True',
+        f'"type": "categorical", "choices": [2, {2**53 + 1}]',
+    ),
     "no choices": (
         "LRA105",
         '"type": "int", "low": 2, "high": 8, "log": True',

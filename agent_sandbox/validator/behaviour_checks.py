@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -55,6 +56,9 @@ def check_batch_independent(exam: Examination) -> Iterator[Violation]:
         "in another order": (y[order], built.forward(x[order], mask[order])),
         "beside other examples": (y[only], built.forward(replaced, other_mask)[only]),
     }
+    training = in_training(draw)
+    a, b = (built.forward(*given, **training) for given in ((x, mask), (replaced, other_mask)))
+    cases["beside other examples in training mode"] = (a[only], b[only])
     for name, (expected, found) in cases.items():
         gap = difference(expected, found, FLOAT64)
         if gap.relative > exam.tolerance():
@@ -71,20 +75,39 @@ def check_batch_independent(exam: Examination) -> Iterator[Violation]:
 
 def check_deterministic(exam: Examination) -> Iterator[Violation]:
     """In eval mode the same input gives the same output."""
-    draw, built = exam.draw("deterministic"), exam.built(exam.main)
-    x, mask = padded(draw, exam.main, 3)
-    first = built.forward(x, mask, seed=draw.integer(0, 2**31))
-    for _ in range(2):
-        gap = difference(first, built.forward(x, mask, seed=draw.integer(0, 2**31)), FLOAT64)
+    for repeat in _repeats(exam, exam.draw("deterministic")):
+        gap = difference(repeat.first, repeat.second, FLOAT64)
         if gap.relative > FLOAT64.tolerance:
             yield Violation(
                 expected="the same output when the same input is run again in eval mode",
                 found=describe(gap),
                 likely_cause="randomness in eval mode, or something remembered from the last call",
-                hint="Use nn.Dropout (off in eval); draw random features once, in __init__.",
-                where=built.where(x, mask),
+                hint="Use nn.Dropout, or F.dropout(..., training=self.training); draw random "
+                "features once, in __init__.",
+                where=repeat.where,
             )
             return
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Two outputs of one input that should be equal."""
+
+    first: Tensor
+    second: Tensor
+    where: str
+
+
+def _repeats(exam: Examination, draw: Draw) -> Iterator[Repeat]:
+    built, dropping, single = map(exam.built, (exam.main, exam.dropping, exam.single))
+    x, mask = padded(draw, exam.main, 3)
+    first, where = built.forward(x, mask, seed=draw.integer(0, 2**31)), built.where(x, mask)
+    for _ in range(2):
+        yield Repeat(first, built.forward(x, mask, seed=draw.integer(0, 2**31)), where)
+    a, b = (dropping.forward(x, seed=draw.integer(0, 2**31)) for _ in range(2))
+    yield Repeat(a, b, dropping.where(x))
+    a, b = (single.forward(x, autocast=True) for _ in range(2))
+    yield Repeat(a, b, single.where(x, autocast=True))
 
 
 def check_stateless(exam: Examination) -> Iterator[Violation]:
@@ -110,7 +133,7 @@ def check_stateless(exam: Examination) -> Iterator[Violation]:
     changed = [name for name in before if not same(before[name], after.get(name))]
     changed += sorted(after.keys() - before.keys())
     if changed:
-        yield _remembered(f"forward changed {', '.join(changed)} in state_dict()", where)
+        yield _remembered(f"calls changed {', '.join(changed)} in state_dict()", where)
 
 
 def disturb(draw: Draw, built: Built, like: Tensor) -> None:
@@ -120,7 +143,7 @@ def disturb(draw: Draw, built: Built, like: Tensor) -> None:
     built.forward(x, mask)
     built.forward(10 * draw.normal(4, draw.odd(3, full), D), training=True)
     built.forward(draw.normal(1, 1, D))
-    built.vjp(x, draw.normal(*x.shape), mask, training=True)
+    built.learn(x, draw.normal(*x.shape), mask)
     built.forward(draw.normal(*like.shape))
 
 
@@ -128,7 +151,8 @@ def _remembered(found: str, where: str) -> Violation:
     return Violation(
         expected="the same output and the same state_dict() whatever was called before",
         found=found,
-        likely_cause="a cache, a running statistic or a recurrent state kept on self",
+        likely_cause="a cache, a running statistic, a recurrent state kept on self, or a hook "
+        "that keeps or changes something in backward",
         hint="Make state inside forward; LayerNorm instead of BatchNorm; cache constants only.",
         where=where,
     )
@@ -237,19 +261,25 @@ def check_precision(exam: Examination) -> Iterator[Violation]:
 def check_decoding(exam: Examination) -> Iterator[Violation]:
     """`init_state` and `step` give what `forward` gives, position by position, when present."""
     setup = next((setup for setup in exam.both_modes() if setup.config.causal), None)
-    if not exam.outline.decodes or setup is None:
+    if setup is None or not exam.built(setup).decodes:
         return
     draw, built = exam.draw("decoding"), exam.built(setup)
-    x = draw.normal(2, draw.odd(7, setup.config.max_seq_len), setup.config.d_model)
+    x = draw.normal(4, draw.odd(7, setup.config.max_seq_len), setup.config.d_model)
     gap = difference(built.forward(x), built.decode(x), FLOAT64)
     if gap.relative > exam.tolerance():
         yield Violation(
             expected="step, run from init_state over all positions, equal to forward",
             found=describe(gap),
-            likely_cause="the state starts or advances differently from the parallel form",
+            likely_cause="the state starts or advances differently from the parallel form, or is "
+            "kept on self, where two sequences decoded in turns share it",
             hint="Compare the two for L = 1, 2, 3; remove step when you do not need it.",
             where=built.where(x),
         )
+
+
+def in_training(draw: Draw) -> dict[str, Any]:
+    """The circumstances of calls in training mode whose honest randomness is the same."""
+    return {"training": True, "seed": draw.integer(0, 2**31)}
 
 
 def padded(draw: Draw, setup: Setup, batch_size: int) -> tuple[Tensor, Tensor]:

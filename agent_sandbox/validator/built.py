@@ -54,8 +54,14 @@ class Built:
         self.setup = setup
         self.key = key
         self._call = call
-        self._shapes: dict[str, torch.Size] = {}
+        self.decodes = False
+        """It has a `step` of its own, as the worker says."""
+        self._leaves: dict[str, tuple[torch.Size, torch.dtype]] = {}
         self._dtype = torch.float64 if setup.dtype == "float64" else torch.float32
+
+    def build(self, order: Mapping[str, Any]) -> None:
+        """Make it in the worker."""
+        self.decodes = bool(self._ask("build", {}, **order).values.get("decodes"))
 
     def _ask(self, operation: str, tensors: Mapping[str, Tensor], **values: Any) -> Message:
         return self._call(operation, {"key": self.key, **values}, tensors)
@@ -66,7 +72,7 @@ class Built:
         odd = [name for name, tensor in found.items() if tensor.dtype not in WEIGHT_DTYPES]
         if odd:
             raise CandidateFault("protocol", f"parameter {odd[0]} is {_brief(found[odd[0]])}")
-        self._shapes = {f"parameter:{name}": tensor.shape for name, tensor in found.items()}
+        self._leaves = {f"parameter:{name}": _kind(tensor) for name, tensor in found.items()}
         return found
 
     def set_parameters(self, tensors: Mapping[str, Tensor]) -> None:
@@ -116,20 +122,42 @@ class Built:
         self, x: Tensor, cotangent: Tensor, mask: Tensor | None = None, *, training: bool = False
     ) -> dict[str, Tensor]:
         """Gradients of `(y * cotangent).sum()`: `input` and `parameter:NAME`. Raises Broken."""
+        found = self.ask_vjp(x, cotangent, mask, training=training)
+        return {name: tensor for name, tensor in found.items() if name != "y"}
+
+    def ask_vjp(
+        self, x: Tensor, cotangent: Tensor, mask: Tensor | None = None, **values: Any
+    ) -> dict[str, Tensor]:
+        """The same gradients with the output `y` of the call that recorded them. Raises Broken.
+
+        Only what was asked for comes back: a gradient is of the shape and dtype of its leaf.
+        """
         x = self.input(x)
-        tensors = {"x": x, "cotangent": self.input(cotangent)}
-        tensors |= {} if mask is None else {"mask": mask}
-        answer = self._ask("vjp", tensors, training=training)
-        self._require_output(answer, x, False, self.where(x, mask, training=training))
-        gradients = {name: tensor for name, tensor in answer.tensors.items() if name != "y"}
-        for name, shape in {**self._shapes, "input": x.shape}.items():
-            gradient = gradients.get(name)
-            if gradient is not None and (gradient.shape != shape or not _has_slope(gradient)):
+        answer = self._ask("vjp", self._pulled(x, cotangent, mask), **values)
+        self._require_output(answer, x, False, self.where(x, mask, **values))
+        found = {"y": answer.tensors["y"]}
+        for name, kind in {**self._leaves, "input": _kind(x)}.items():
+            gradient = answer.tensors.get(name)
+            if gradient is None:
+                continue
+            if _kind(gradient) != kind or not _has_slope(gradient):
                 raise CandidateFault("protocol", f"the gradient of {name} is {_brief(gradient)}")
-        return gradients
+            found[name] = gradient
+        return found
+
+    def learn(self, x: Tensor, cotangent: Tensor, mask: Tensor | None = None) -> None:
+        """A backward as in training: it fills `.grad`, fires its hooks, and empties it again."""
+        self._ask("learn", self._pulled(self.input(x), cotangent, mask), training=True)
+
+    def _pulled(self, x: Tensor, cotangent: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        tensors = {"x": x, "cotangent": self.input(cotangent)}
+        return tensors if mask is None else {**tensors, "mask": mask}
 
     def decode(self, x: Tensor) -> Tensor:
-        """The output for `x` `(B, L, D)`, made position by position. Raises Broken."""
+        """The output for `x` `(B, L, D)`, made position by position. Raises Broken.
+
+        The rows are two batches, whose positions take turns.
+        """
         x = self.input(x)
         answer = self._ask("decode", {"x": x})
         self._require_output(answer, x, False, self.where(x) + ", by step")
@@ -152,9 +180,14 @@ class Built:
     def where(self, x: Tensor, mask: Tensor | None = None, **circumstances: Any) -> str:
         """The circumstances of a call, for a finding."""
         parts = [self.setup.dtype, f"B={x.shape[0]}", f"L={x.shape[1]}", self.setup.mode]
+        parts += [f"dropout={self.setup.config.dropout:g}"] if self.setup.config.dropout else []
         parts += ["with padding"] if mask is not None and mask.any() else []
         parts += [name for name in ("training", "autocast") if circumstances.get(name)]
         return ", ".join(parts)
+
+
+def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return tensor.shape, tensor.dtype
 
 
 def _has_slope(tensor: Tensor) -> bool:

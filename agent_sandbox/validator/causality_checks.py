@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent_sandbox.validator.behaviour_checks import describe, padded
+from agent_sandbox.validator.behaviour_checks import describe, in_training, padded
 from agent_sandbox.validator.built import Built, Setup
 from agent_sandbox.validator.compare import (
     BFLOAT16,
@@ -64,9 +64,12 @@ def _cases(exam: Examination, draw: Draw) -> Iterator[Case]:
     yield Case(main, full)
     yield Case(main, draw.odd(5, full - 2))
     L = draw.odd(9, full - 2)
-    yield Case(main, L, mask=right_padding(torch.tensor([L - 1, L - 3]), L))
-    training = {"training": True, "seed": draw.integer(0, 2**31)}
+    mask = right_padding(torch.tensor([L - 1, L - 3]), L)
+    yield Case(main, L, mask=mask)
+    training = in_training(draw)
     yield Case(main, full, special=True, circumstances=training)
+    yield Case(main, L, mask=mask, special=True, circumstances=training)
+    yield Case(exam.built(exam.dropping), full, special=True)
     single, autocast = exam.built(exam.single), {"autocast": True}
     yield Case(single, draw.odd(5, full), FLOAT32, special=True)
     yield Case(single, draw.odd(5, full), BFLOAT16, special=True, circumstances=autocast)
@@ -171,10 +174,12 @@ def check_padding_content(exam: Examination) -> Iterator[Violation]:
     for setup in exam.padding_setups():
         built = exam.built(setup)
         x, mask = padded(draw, setup, 1)  # alone: what the batch mixes is another check's concern
-        y = built.forward(x, mask)
-        for magnitude in magnitudes(exam, FLOAT64)[::2]:
+        calls = [(m, dict[str, Any]()) for m in magnitudes(exam, FLOAT64)[::2]]
+        for magnitude, circumstances in [*calls, (1.0, in_training(draw))]:
+            y = built.forward(x, mask, **circumstances)
             other = torch.where(mask[..., None], magnitude * draw.normal(*x.shape), x)
-            gap = unexplained(exam, y, built.forward(other, mask), ~mask, magnitude, FLOAT64)
+            z = built.forward(other, mask, **circumstances)
+            gap = unexplained(exam, y, z, ~mask, magnitude, FLOAT64)
             if gap is not None:
                 yield Violation(
                     expected="outputs at real positions unchanged when the padding is replaced",
@@ -182,7 +187,7 @@ def check_padding_content(exam: Examination) -> Iterator[Violation]:
                     likely_cause="key_padding_mask is ignored, inverted (True = padding), or "
                     "applied to only a part of the computation",
                     hint="Zero the inputs under the padding, or mask them as keys.",
-                    where=built.where(x, mask),
+                    where=built.where(x, mask, **circumstances),
                 )
                 return
 

@@ -19,11 +19,13 @@ from lra_design.interface import MechanismConfig
 from lra_design.records import Limits, Scalar
 
 PROGRAM = "agent_sandbox.validator.subject:Subject"
-OUTPUTS = ("forward", "vjp", "decode")
+OUTPUTS = ("forward", "vjp", "learn", "decode")
 """Operations that count as a case of the check that asks for them."""
 SIZES = ((12, 2), (12, 3), (20, 2), (24, 3))
 """D and H; the width of a head is even, as rotary embeddings need."""
 LENGTHS = (59, 61, 67, 71, 73)
+DROPOUT = 0.2
+"""Of the setup that is called in eval mode, where it must do nothing."""
 EXACT_NOISE = 1e-10
 """Above what float64 arithmetic leaves in a second difference, far below what float32 does."""
 JITTER = 0.01
@@ -53,8 +55,6 @@ class Outline:
     search_space: dict[str, dict[str, Any]]
     supports_causal: bool
     supports_bidirectional: bool
-    decodes: bool
-    """It defines `init_state` and `step`."""
 
 
 class Examination:
@@ -96,6 +96,7 @@ class Examination:
         self.main = _setup(draw, draw.choice(LENGTHS), causal)
         self.single = replace(self.main, dtype="float32")
         self.long = _setup(draw, draw.odd(151, 311), causal)
+        self.dropping = replace(self.main, config=replace(self.main.config, dropout=DROPOUT))
         other = outline.supports_bidirectional if causal else outline.supports_causal
         self.other = _setup(draw, draw.choice(LENGTHS), not causal) if other else None
 
@@ -150,15 +151,14 @@ class Examination:
         """The mechanism of this setup, in the current worker; or a second one just like it."""
         if (setup, twin) not in self._built:
             built = Built(self.call, setup, key=f"{len(self._built)}")
-            self.call("build", self._order(setup, built.key))
+            built.build(self._order(setup))
             if setup.jitter:
                 built.set_parameters(moved(built.parameters(), Draw(self._seed, "jitter")))
             self._built[setup, twin] = built
         return self._built[setup, twin]
 
-    def _order(self, setup: Setup, key: str) -> dict[str, Any]:
+    def _order(self, setup: Setup) -> dict[str, Any]:
         return {
-            "key": key,
             "source": self._source,
             "config": asdict(setup.config),
             "hyperparameters": self._hyperparameters,

@@ -1,4 +1,4 @@
-"""LRA3xx: gradients and parameters, after a small random move of the weights."""
+"""LRA215 and LRA3xx: gradients and parameters, after a small random move of the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from agent_sandbox.validator.behaviour_checks import describe, disturb, padded
+from agent_sandbox.validator.behaviour_checks import describe, disturb, in_training, padded
 from agent_sandbox.validator.compare import (
     FLOAT64,
     difference,
@@ -25,6 +25,25 @@ STEP = 1e-6
 """Of the finite difference: its own error is about 1e-9 in float64."""
 GRADIENT_TOLERANCE = 1e-4
 FLOAT64_ROUNDING = 1e-16
+
+
+def check_same_with_gradient(exam: Examination) -> Iterator[Violation]:
+    """A call that records a gradient computes what one without computes, in either mode."""
+    draw, built = exam.draw("with gradient"), exam.built(exam.main)
+    for circumstances in ({}, in_training(draw)):
+        x, mask = padded(draw, exam.main, 3)
+        recorded = built.ask_vjp(x, draw.normal(*x.shape), mask, **circumstances)["y"]
+        gap = difference(built.forward(x, mask, **circumstances), recorded, FLOAT64)
+        if gap.relative > exam.tolerance():
+            yield Violation(
+                expected="the same output whether a gradient is recorded or not",
+                found=describe(gap),
+                likely_cause="a branch on torch.is_grad_enabled() or on x.requires_grad",
+                hint="Compute the same in training and in evaluation; tell them apart by "
+                "self.training, and only for dropout.",
+                where=built.where(x, mask, **circumstances),
+            )
+            return
 
 
 def check_gradient_reaches(exam: Examination) -> Iterator[Violation]:

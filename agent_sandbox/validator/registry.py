@@ -141,15 +141,16 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "LRA208",
         "deterministic",
-        "In eval mode the same input gives the same output, whatever the random seed.",
+        "In eval mode the same input gives the same output, whatever the random seed, also "
+        "with dropout in the config and under autocast.",
         "calls",
         behaviour.check_deterministic,
     ),
     Check(
         "LRA209",
         "stateless",
-        "Calls with other inputs, lengths, batch sizes and modes change neither the output nor "
-        "state_dict(), and a twin that saw them first agrees.",
+        "Calls with other inputs, lengths, batch sizes and modes, and a backward, change neither "
+        "the output nor state_dict(), and a twin that saw them first agrees.",
         "calls",
         behaviour.check_stateless,
         unless=("LRA208",),
@@ -174,7 +175,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "LRA204",
         "padding_content",
-        "Outputs at real positions do not depend on what stands under the padding.",
+        "Outputs at real positions do not depend on what stands under the padding, in eval and in "
+        "training mode.",
         "calls",
         causality.check_padding_content,
         unless=REMEMBERS,
@@ -198,7 +200,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "LRA207",
         "batch_independent",
-        "An example gives the same output alone, in another order, and beside other examples.",
+        "An example gives the same output alone, in another order, and beside other examples, "
+        "there in training mode, too.",
         "calls",
         behaviour.check_batch_independent,
         unless=REMEMBERS,
@@ -237,10 +240,20 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "LRA214",
         "decoding",
-        "init_state and step give what forward gives, when they are there.",
+        "init_state and step give what forward gives, when they are there, for sequences that take "
+        "turns.",
         "calls",
         behaviour.check_decoding,
         unless=("LRA202", *REMEMBERS),
+    ),
+    Check(
+        "LRA215",
+        "same_with_gradient",
+        "A call that records a gradient gives the output of one that does not, in eval and in "
+        "training mode.",
+        "calls",
+        gradient.check_same_with_gradient,
+        unless=REMEMBERS,
     ),
     Check(
         "LRA301",

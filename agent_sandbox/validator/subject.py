@@ -12,6 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
+# torch.utils.checkpoint and others import it at their first call, for seconds, and it replaces
+# torch.manual_seed: here, where all workers are forked from, neither is the candidate's doing.
+import torch._dynamo
 import torch.fx.experimental.symbolic_shapes  # the first backward imports it: 400 ms per worker
 from torch import Tensor, nn
 
@@ -39,7 +43,8 @@ class Subject:
         """Make a mechanism.
 
         Values: key, source, config, hyperparameters, dtype, seed, import_seed (for the first build
-        of a source: what it draws at random on import differs between processes).
+        of a source: what it draws at random on import differs between processes). Returns
+        decodes: whether it has a `step` of its own, wherever that was defined or assigned.
         """
         values = request.values
         cls = self._load(values["source"], values["import_seed"])
@@ -48,7 +53,7 @@ class Subject:
         # Not `.to(dtype)`, which would throw away the imaginary part of complex weights.
         mechanism = mechanism.double() if values["dtype"] == "float64" else mechanism.float()
         self._modules[values["key"]] = mechanism.eval()
-        return Message()
+        return Message({"decodes": getattr(mechanism.step, "__func__", None) is not Mechanism.step})
 
     def _load(self, source: str, seed: int) -> type[Mechanism]:
         name = source_hash(source.encode())
@@ -109,16 +114,34 @@ class Subject:
         gradients = {n: g for n, g in zip(trainable, found, strict=True) if g is not None}
         return _described(y, gradients)
 
+    def learn(self, request: Message) -> Message:
+        """A backward as a training makes it. Values: key, training; tensors: x, mask, cotangent.
+
+        Unlike `vjp` it accumulates gradients, which fires hooks on every tensor, also on those
+        that are no parameters.
+        """
+        module, x = self._module(request), request.tensors["x"].requires_grad_()
+        with self._circumstances(request), torch.enable_grad():
+            y = _call(module, x * 1, request.tensors.get("mask"))
+            if isinstance(y, Tensor) and y.requires_grad:
+                (y * request.tensors["cotangent"]).sum().backward()  # type: ignore[no-untyped-call]
+        module.zero_grad(set_to_none=True)
+        return Message()
+
     def decode(self, request: Message) -> Message:
-        """Run it position by position through `init_state` and `step`. Values: key; tensors: x."""
-        module, x_BLD = self._module(request), request.tensors["x"]
-        outputs = []
+        """Run it position by position through `init_state` and `step`. Values: key; tensors: x.
+
+        Two halves of the batch take turns: what is remembered outside the state mixes them up.
+        """
+        module, halves = self._module(request), request.tensors["x"].chunk(2)
+        outputs: list[list[Tensor]] = [[] for _ in halves]
         with torch.no_grad():
-            state = module.init_state(x_BLD.shape[0], x_BLD.device, x_BLD.dtype)
-            for x_BD in x_BLD.unbind(1):
-                y_BD, state = module.step(x_BD, state)
-                outputs.append(y_BD)
-        return _described(torch.stack(outputs, dim=1), {})
+            states = [module.init_state(x.shape[0], x.device, x.dtype) for x in halves]
+            for t in range(halves[0].shape[1]):
+                for half, x_BLD in enumerate(halves):
+                    y_BD, states[half] = module.step(x_BLD[:, t], states[half])
+                    outputs[half].append(y_BD)
+        return _described(torch.cat([torch.stack(ys, dim=1) for ys in outputs]), {})
 
     def environment(self, request: Message) -> Message:
         """Facts about the process that no mechanism may change."""

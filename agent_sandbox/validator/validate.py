@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent_sandbox.candidate import class_method, literal_search_space, source_hash
+from agent_sandbox.candidate import literal_search_space, source_hash
 from agent_sandbox.isolation.protocol import Isolation
 from agent_sandbox.validator.built import Broken
 from agent_sandbox.validator.examination import Examination, Outline, Patience
@@ -160,7 +160,6 @@ def _outline(syntax: Syntax) -> Outline:
         search_space={} if any(space_faults(class_def)) else literal_search_space(class_def),
         supports_causal=causal,
         supports_bidirectional=bidirectional,
-        decodes=class_method(class_def, "step") is not None,
     )
 
 
