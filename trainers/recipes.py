@@ -33,7 +33,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("listops-mini", "smoke"): Recipe(
         _SMOKE_HOST,
         TrainConfig(
-            num_steps=350, batch_size=64, learning_rate=6e-3, weight_decay=0.01, evaluate_every=175
+            num_steps=250, batch_size=64, learning_rate=8e-3, weight_decay=0.01, evaluate_every=125
         ),
     ),
     # mlpen/Nystromformer, LRA/code/lra_config.py: 2 layers, width 64, 2 heads, MLP 128, mean
