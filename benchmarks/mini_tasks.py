@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from mechanisms import REFERENCES
+from mechanisms import FEW, REFERENCES
 
 MINI_TASKS = ("listops-mini", "text-mini", "image-mini", "pathfinder-mini")
 
@@ -144,7 +144,7 @@ def main(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("tasks", nargs="*", default=MINI_TASKS)
-    parser.add_argument("--mechanisms", nargs="+", choices=REFERENCES, default=REFERENCES)
+    parser.add_argument("--mechanisms", nargs="+", choices=REFERENCES, default=FEW)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from agent_sandbox.candidate import load_mechanism
-from mechanisms import REFERENCES, reference_source
+from mechanisms import FEW, reference_source
 from tasks.registry import get_task
 from trainers.accuracy import labelled_split
 from trainers.host import Host
@@ -76,7 +76,7 @@ def overhead(mechanism: str, task_id: str, num_steps: int) -> tuple[float, float
 
 def main(task_id: str, num_steps: int) -> None:
     torch.set_num_threads(1)
-    for mechanism in REFERENCES:
+    for mechanism in FEW:
         milliseconds, share = overhead(mechanism, task_id, num_steps)
         print(f"{mechanism:18s} {milliseconds:6.1f} ms a step, {100 * share:4.1f} % overhead")
 

@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the command line does, befor
 from agent_sandbox.isolation import open_isolation
 from agent_sandbox.validator.registry import CHECKS, FAST, Check
 from agent_sandbox.validator.validate import validate
-from mechanisms import REFERENCES, reference_source
+from mechanisms import FEW, reference_source
 
 BATTERIES: dict[str, tuple[Check, ...]] = {"full": CHECKS, "fast": FAST}
 NUM_WARM = 10
@@ -68,7 +68,7 @@ def command(*arguments: str) -> None:
 
 def write_modules(folder: Path, num_modules: int) -> None:
     for index in range(num_modules):
-        name = REFERENCES[index % len(REFERENCES)]
+        name = FEW[index % len(FEW)]
         source = f"{reference_source(name)}\n# copy {index}\n"
         (folder / f"{name}_{index}.py").write_text(source)
 

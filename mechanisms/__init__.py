@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REFERENCES = ("softmax", "linear", "local_window", "long_convolution", "mean")
-"""The files of this folder, by name; `mean` is the floor."""
+SHELF: dict[str, tuple[str, ...]] = {
+    "attention": ("softmax",),
+    "sparse attention": ("local_window",),
+    "kernel attention": ("linear",),
+    "convolution": ("long_convolution",),
+    "floor": ("mean",),
+}
+"""The files of this folder, by name, by what kind of mixing they are."""
+
+REFERENCES = tuple(name for names in SHELF.values() for name in names)
+
+FEW = ("softmax", "linear", "local_window", "long_convolution", "mean")
+"""One of each kind: what a run on a laptop compares its candidates with; `mean` is the floor."""
 
 
 def reference_source(name: str) -> str:

@@ -15,6 +15,8 @@ in float32 under autocast, where 8 bits of mantissa would not carry a long one.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -28,6 +30,8 @@ EPSILON = 1e-6
 
 class LinearAttention(Mechanism):
     """Multi-head linear attention; time O(L), decoding state (H, K, K) and (H, K)."""
+
+    claimed_cost: ClassVar[float | None] = 1.0
 
     def __init__(self, config: MechanismConfig) -> None:
         super().__init__(config)

@@ -31,6 +31,7 @@ LEAST_BLOCK = 64
 class LocalWindowAttention(Mechanism):
     """Multi-head softmax attention within a window of `window` positions."""
 
+    claimed_cost: ClassVar[float | None] = 1.0
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "window": {"type": "int", "low": 4, "high": 64, "log": True},
     }

@@ -33,6 +33,7 @@ from lra_design import Mechanism, MechanismConfig
 class LongConvolution(Mechanism):
     """A gated convolution over the whole sequence; time O(L log L)."""
 
+    claimed_cost: ClassVar[float | None] = 1.0
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "kernel_width": {"type": "int", "low": 4, "high": 16, "log": True},
         "decay": {"type": "categorical", "choices": [0.25, 0.5, 1.0]},

@@ -11,6 +11,8 @@ Difference from the paper: a running mean when causal. The sums are kept in floa
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ from lra_design import Mechanism, MechanismConfig
 
 class Mean(Mechanism):
     """The mean of all positions one may see, projected; time O(L), decoding state (D + 1,)."""
+
+    claimed_cost: ClassVar[float | None] = 1.0
 
     def __init__(self, config: MechanismConfig) -> None:
         super().__init__(config)

@@ -12,6 +12,8 @@ fused kernels of `scaled_dot_product_attention` serve training too.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -21,6 +23,8 @@ from lra_design import Mechanism, MechanismConfig
 
 class SoftmaxAttention(Mechanism):
     """Multi-head softmax attention; time and weights O(L^2)."""
+
+    claimed_cost: ClassVar[float | None] = 2.0
 
     def __init__(self, config: MechanismConfig) -> None:
         super().__init__(config)

@@ -299,7 +299,7 @@ def design(folder: Path, *more: str) -> int:
 def test_a_design_run_from_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladder, "REFERENCES", REFERENCES)
+    monkeypatch.setattr(ladder, "FEW", REFERENCES)
     folder = tmp_path / "run"
     assert design(folder) == 0
     printed = capsys.readouterr()

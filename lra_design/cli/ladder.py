@@ -14,7 +14,7 @@ from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.files import write_atomically
 from lra_design.records import Attempt, Feedback, Finding, Run
-from mechanisms import REFERENCES, reference_source
+from mechanisms import FEW, reference_source
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
 
@@ -29,7 +29,7 @@ class Ladder:
         self._agent = RegularisedEvolution(
             self._settings.agent_seed, num_drafts=min(10, 1 + self._settings.num_attempts // 2)
         )
-        self._references = [Entrant(name, reference_source(name)) for name in REFERENCES]
+        self._references = [Entrant(name, reference_source(name)) for name in FEW]
 
     def climb(self) -> None:
         """Go through all rungs; what an earlier call finished is read, not repeated."""

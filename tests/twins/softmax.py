@@ -1,0 +1,15 @@
+"""Naive twin of `mechanisms/softmax.py`."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from twin_case import Case, attend
+
+from lra_design import Mechanism
+
+CASES = (Case(), Case(lengths=(1,), H=2, K=7))
+
+
+def forward(mechanism: Mechanism, x_LD: Tensor) -> Tensor:
+    causal = mechanism.config.causal
+    return attend(mechanism, x_LD, lambda t, s: s <= t or not causal)
