@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from supported import modes
 
 from agent_sandbox.isolation import Isolation
 from agent_sandbox.validator.registry import CHECKS, FAST, Check
@@ -19,18 +20,12 @@ from agent_sandbox.validator.validate import Mode, validate
 HERE = Path(__file__).parent
 HONEST = sorted(HERE.glob("honest/*.py"))
 REFERENCES = sorted(HERE.parent.glob("mechanisms/[!_]*.py"))
-MODES: tuple[Mode, ...] = ("causal", "bidirectional")
 
 
 def allowed(path: Path) -> set[str]:
     """What an honest module may be warned of, from its first line."""
     first_line = path.read_text().partition("\n")[0]
     return set(re.findall(r"LRA\d+", first_line.partition("May warn:")[2]))
-
-
-def modes(path: Path) -> list[Mode]:
-    """The modes that the module supports."""
-    return [mode for mode in MODES if f"supports_{mode} = False" not in path.read_text()]
 
 
 def assert_not_accused(
