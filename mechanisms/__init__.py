@@ -7,8 +7,11 @@ from pathlib import Path
 SHELF: dict[str, tuple[str, ...]] = {
     "attention": ("softmax",),
     "sparse attention": ("local_window",),
-    "kernel attention": ("linear",),
+    "kernel and low-rank attention": ("linear",),
+    "token mixing": (),
     "convolution": ("long_convolution",),
+    "state space": (),
+    "gated recurrence": (),
     "floor": ("mean",),
 }
 """The files of this folder, by name, by what kind of mixing they are."""
