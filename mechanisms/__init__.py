@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 SHELF: dict[str, tuple[str, ...]] = {
-    "attention": ("softmax",),
-    "sparse attention": ("local_window",),
+    "attention": ("softmax", "rotary_softmax"),
+    "sparse attention": ("local_window", "h_transformer_1d"),
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
     "convolution": ("long_convolution",),
     "state space": (),
     "gated recurrence": (),
-    "floor": ("mean",),
+    "floor": ("mean", "identity"),
 }
 """The files of this folder, by name, by what kind of mixing they are."""
 
