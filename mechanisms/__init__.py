@@ -6,7 +6,13 @@ from pathlib import Path
 
 SHELF: dict[str, tuple[str, ...]] = {
     "attention": ("softmax", "rotary_softmax"),
-    "sparse attention": ("local_window", "h_transformer_1d"),
+    "sparse attention": (
+        "local_window",
+        "strided_sparse",
+        "longformer",
+        "bigbird",
+        "h_transformer_1d",
+    ),
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
     "convolution": ("long_convolution",),
