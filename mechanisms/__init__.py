@@ -11,6 +11,7 @@ SHELF: dict[str, tuple[str, ...]] = {
         "strided_sparse",
         "longformer",
         "bigbird",
+        "sinkhorn",
         "h_transformer_1d",
     ),
     "kernel and low-rank attention": ("linear",),

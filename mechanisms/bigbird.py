@@ -114,7 +114,7 @@ class BigBirdAttention(Mechanism):
             v_BGJK,
             attn_mask=visible_BHCSI.flatten(3, 4).flatten(1, 2)[:, :, None],
         )
-        return y_BGIK.unflatten(1, q_BHCIK.shape[1:3])
+        return y_BGIK.view_as(q_BHCIK)
 
     def _seen_blocks(self, num_blocks: int, last_B: Tensor) -> tuple[Tensor, Tensor]:
         """Which blocks each one sees, `(B, H, C, S)`, and whether that counts.

@@ -138,7 +138,7 @@ class HTransformer1D(Mechanism):
     def _blocks(self, cells_BHNE: Tensor) -> Tensor:
         """`(B, H, C, I, E)`, the last block filled with zeros."""
         padded_BHNE = F.pad(cells_BHNE, (0, 0, 0, -cells_BHNE.shape[2] % self.block))
-        return padded_BHNE.unflatten(2, (-1, self.block))
+        return rearrange(padded_BHNE, "B H (C I) E -> B H C I E", I=self.block)
 
     def _neighbours(self, blocks_BHCIE: Tensor, lowest: bool) -> Tensor:
         """`(B, H, C, J, E)`: the block before, on the lowest level its own, the one after."""

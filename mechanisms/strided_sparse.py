@@ -87,7 +87,7 @@ class StridedSparseAttention(Mechanism):
     def _rows(self, part_BLE: Tensor) -> Tensor:
         """`(B, C, I, E)`: rows of `stride` positions, the last filled with zeros."""
         padded_BLE = F.pad(part_BLE, (0, 0, 0, -part_BLE.shape[1] % self.stride))
-        return padded_BLE.unflatten(1, (-1, self.stride))
+        return rearrange(padded_BLE, "B (C I) E -> B C I E", I=self.stride)
 
     def _with_neighbours(self, rows_BHCIK: Tensor) -> Tensor:
         """`(B, H, C, J, K)`: each row after the one before and, unless causal, before the next."""
