@@ -11,6 +11,7 @@ SHELF: dict[str, tuple[str, ...]] = {
         "strided_sparse",
         "longformer",
         "bigbird",
+        "reformer",
         "sinkhorn",
         "h_transformer_1d",
     ),

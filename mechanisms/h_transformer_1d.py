@@ -124,12 +124,12 @@ class HTransformer1D(Mechanism):
         exponent_BHCI1 = scores_BHCIJ.detach().amax(4, keepdim=True)
         exponent_BHCI1 = exponent_BHCI1.clamp(min=torch.finfo(scores_BHCIJ.dtype).min)
         sums_BHCIV = (scores_BHCIJ - exponent_BHCI1).exp() @ v_BHCJV
-        sizes = [part.shape[2] for part in blocks]
+        ends = [sum(part.shape[2] for part in blocks[:i]) for i in range(1, len(blocks))]
         return [
             (sums.flatten(2, 3)[:, :, :num_cells], exponent.flatten(2, 3)[:, :, :num_cells])
             for sums, exponent, num_cells in zip(
-                sums_BHCIV.split(sizes, 2),
-                exponent_BHCI1.split(sizes, 2),
+                sums_BHCIV.tensor_split(ends, dim=2),
+                exponent_BHCI1.tensor_split(ends, dim=2),
                 [cells.shape[2] for cells in levels],
                 strict=True,
             )
