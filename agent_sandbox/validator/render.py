@@ -27,9 +27,10 @@ def render_verdict(report: ValidationReport) -> str:
     tiers = Counter(finding.tier for finding in report.findings)
     counts = [f"{tiers[tier]} {tier}{'s' * (tiers[tier] != 1)}" for tier in tiers]
     name = visible_text(report.mechanism or "no mechanism")
+    chosen = "".join(f", {name}={value}" for name, value in report.hyperparameters.items())
     size = f", {report.num_parameters} parameters" if report.num_parameters is not None else ""
     return (
-        f"{verdict_word(report)}  {name} ({report.mode}{size}): "
+        f"{verdict_word(report)}  {name} ({report.mode}{visible_text(chosen)}{size}): "
         f"{', '.join(counts) or 'no findings'} in {len(report.checks)} checks, "
         f"{report.seconds:.2f} s\n{battery_line(report)}"
     )
