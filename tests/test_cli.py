@@ -69,6 +69,7 @@ FLAGS = {
         "--workers",
     ],
     "explain": ["--json"],
+    "mechanisms": ["--board", "--json"],
     "new": ["--bidirectional", "--out"],
     "data": [],  # a group: its own commands have flags
     "data list": ["--json"],
