@@ -1,7 +1,7 @@
 """BigBird: attention in blocks, to the neighbours, to a few random blocks and to two global ones.
 
-Zaheer et al., "Big Bird: Transformers for Longer Sequences", 2020 (arXiv:2007.14062), section 2 and
-appendix D, the internal construction (ITC).
+Zaheer et al., "Big Bird: Transformers for Longer Sequences", 2020 (arXiv:2007.14062), section 2,
+the internal construction (ITC), in blocks as in the appendix on its implementation.
 
 The sequence is cut into blocks of b positions. The first block and the last one are global: they
 see everything, and everything sees them. Block c of the others sees as well

@@ -13,8 +13,8 @@ The global token is the first one, where the paper's classifiers have theirs. Wh
 none, as in the paper's language models. d is 1 in the first half of the heads (rounded up) and the
 hyperparameter in the others, so that some keep to what is near.
 
-Differences from the paper: the global token shares the projections of the others, which is the
-paper's ablation "no linear proj." (a second W_qkv is more parameters than are allowed here); no
+Differences from the paper: the global token shares the projections of the others, which is one
+of the paper's ablations (a second W_qkv would be more parameters than a mechanism may have); no
 biases; the same window and dilation in every layer, where the paper's language models widen
 both with depth; no dilation by default, as in its encoders; dropout on the output and not on the
 weights. Each residue of positions mod d is cut into blocks, the queries of which meet the keys that

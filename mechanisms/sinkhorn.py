@@ -1,7 +1,7 @@
 """Sinkhorn attention: each block attends to itself and to a block that a learnt sorting put there.
 
-Tay et al., "Sparse Sinkhorn Attention", 2020 (arXiv:2002.11296), section 3, with causal Sinkhorn
-balancing (section 3.2).
+Tay et al., "Sparse Sinkhorn Attention", 2020 (arXiv:2002.11296), section 3, with its causal
+Sinkhorn balancing.
 
 The sequence is cut into C blocks of b positions. Per head, with k_n and v_n (b, K) of block n:
 

@@ -11,11 +11,12 @@ section 4.2, the strided pattern; section 4.3, both parts of it in every head ("
 With a stride near sqrt(L), as published, any position reaches any earlier one in two layers.
 
 Differences from the paper: without causality, which the paper has not, s may lie on either side,
-|t - s| in place of t - s; no biases; dropout on the output and not on the weights; no change to the
-residual block or its initialisation. The stride is the root of max_seq_len rounded up, where the
-paper tunes it by hand, 128 at the most. The sequence is laid out as C rows of `stride` positions,
-so that each position meets two rows (three without causality) and one column: scores of shape
-(L, stride + C), never (L, L).
+|t - s| in place of t - s; the stride is the root of max_seq_len, rounded up, where the paper sets
+it near the root by hand; no biases; dropout on the output and not on the weights; no change to the
+residual block or its initialisation. The sequence is laid out as C rows of `stride` positions, so
+that each position meets two rows (three without causality) and one column: scores of shape
+(L, stride + C), never (L, L). LRA's results for Sparse Transformer are of the paper's other
+pattern, the fixed one, which LRA keeps causal in its encoders too.
 """
 
 from __future__ import annotations
