@@ -11,7 +11,7 @@ SHELF: dict[str, tuple[str, ...]] = {
     "token mixing": (),
     "convolution": ("long_convolution",),
     "state space": (),
-    "gated recurrence": (),
+    "gated recurrence": ("retnet", "gla", "hgrn2"),
     "floor": ("mean",),
 }
 """The files of this folder, by name, by what kind of mixing they are."""
