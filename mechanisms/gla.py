@@ -9,11 +9,12 @@ Yang et al., "Gated Linear Attention Transformers with Hardware-Efficient Traini
     S_t = diag(alpha_t) S_(t-1) + k_t v_t^T        (K, V) per head
     out_t = W_out (silu(g_t) * RMSNorm_head(S_t^T q_t))     W_out (D, D); norm weights (V,)
 
-Differences from the paper: K is rounded up to a whole number; log alpha is kept above -64, below
-which nothing is left of the past. S is made once for each chunk of 16 positions, by an odd-even
-scan over chunks; within a chunk the decay from s to t is the exponential of a difference of
-cumulated logarithms that is never positive, (B, H, L, 16, K) numbers, which is what the paper's
-second level of chunks does on its diagonal blocks. Gates and sums are in float32 under autocast.
+Differences from the paper: the norm is that code's RMS norm and the output gate has no bias, as
+there; K is rounded up to a whole number; log alpha is kept above -64, below which nothing is left
+of the past. S is made once for each chunk of 16 positions, by an odd-even scan over chunks; within
+a chunk the decay from s to t is the exponential of a difference of cumulated logarithms that is
+never positive, (B, H, L, 16, K) numbers, which is what the paper's second level of chunks does on
+its diagonal blocks. Gates and sums are in float32 under autocast.
 """
 
 from __future__ import annotations

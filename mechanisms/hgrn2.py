@@ -1,21 +1,25 @@
 """HGRN2: a gated linear recurrence whose input gate, one minus the forget gate, is the key.
 
 Qin et al., "HGRN2: Gated Linear RNNs with State Expansion", 2024 (arXiv:2404.07904), section 3,
-and its code in fla-org/flash-linear-attention.
+and its authors' code in Doraemonzzz/hgru2-pytorch.
 
-    q_t = silu(W_q x_t)                            the output gate; W_q (D, D)
+    q_t = sigmoid(W_q x_t)                         the output gate; W_q (D, D)
     f_t = b + (1 - b) sigmoid(W_f x_t)             the forget gate, b = layer_index / num_layers
-    v_t = W_i x_t                                  the input; W_f, W_i (D, D)
+    v_t = silu(W_i x_t)                            the input; W_f, W_i (D, D)
     S_t = diag(f_t) S_(t-1) + (1 - f_t) v_t^T      (K, K) per head
-    out_t = W_out (RMSNorm(S_t^T q_t))             over all D channels, weights (D,); W_out (D, D)
+    out_t = W_out LayerNorm(S_t^T q_t)             over all D channels; W_out (D, D)
+
+Without causality a second S runs backwards over the same gates and S_t is the sum of both, so that
+position t itself counts twice, as in that code.
 
 Differences from the paper: the lower bound b is fixed at the value that its cumulated softmax over
 the layers starts from, as a mechanism cannot share parameters with other layers; the state is
-expanded K = D / H times, the heads being those of the host, where the paper takes 128; causal
-only. log f is kept above -64, below which nothing is left of the past. S is made once for each
-chunk of 16 positions, by an odd-even scan over chunks; within a chunk the decay from s to t is the
-exponential of a difference of cumulated logarithms that is never positive, (B, H, L, 16, K)
-numbers. Gates and sums are in float32 under autocast.
+expanded K = D / H times, the heads being those of the host, where the paper takes 128 for language
+and 1 to 8 on LRA; no biases but the norm's. log f is kept above -64, below which nothing is left of
+the past. S is made once for each chunk of 16 positions, by an odd-even scan over chunks; within a
+chunk the decay from s to t is the exponential of a difference of cumulated logarithms that is never
+positive, (B, H, L, 16, K) numbers. Gates and sums are in float32 under autocast. Padding adds
+nothing to S.
 """
 
 from __future__ import annotations
@@ -38,35 +42,39 @@ LEAST_LOG = -64.0
 class HGRN2(Mechanism):
     """Gated recurrence with an outer-product state; time O(L), decoding state (H, K, K)."""
 
-    supports_bidirectional: ClassVar[bool] = False
     claimed_cost: ClassVar[float | None] = 1.0
 
     def __init__(self, config: MechanismConfig) -> None:
-        """Raises ValueError unless `config.causal`."""
         super().__init__(config)
-        if not config.causal:
-            raise ValueError("HGRN2 has no bidirectional form, build it with config.causal True")
         self.lower_bound = config.layer_index / config.num_layers
         self.query = nn.Linear(config.d_model, config.d_model, bias=False)
         self.forget = nn.Linear(config.d_model, config.d_model, bias=False)
         self.value = nn.Linear(config.d_model, config.d_model, bias=False)
-        self.norm_D = nn.Parameter(torch.ones(config.d_model))
+        self.norm = nn.LayerNorm(config.d_model, eps=EPSILON)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """`(B, L, D)` to `(B, L, D)`; key_padding_mask `(B, L)` bool, True = padding.
-
-        Padding stands on the right, so causality hides it from every real position.
-        """
+        """`(B, L, D)` to `(B, L, D)`; key_padding_mask `(B, L)` bool, True = padding."""
         parts = (self.query(x), self.forget(x), self.value(x))
         with torch.autocast(x.device.type, enabled=False):
-            y_BLD = self._normalise(_attend(*self._heads(*parts)))
+            q_BHLK, k_BHLK, v_BHLK, log_BHLK = self._heads(*parts)
+            if self.config.causal:  # padding stands on the right: no real position sees it
+                y_BHLK = _attend(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
+            else:
+                if key_padding_mask is not None:
+                    k_BHLK = k_BHLK.masked_fill(key_padding_mask[:, None, :, None], 0.0)
+                y_BHLK = _attend_both_ways(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
+            y_BLD = self._normalise(y_BHLK)
         out_BLD: Tensor = self.dropout(self.out(y_BLD))
         return out_BLD
 
     def init_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """S `(B, H, K, K)`, zero."""
+        """S `(B, H, K, K)`, zero; NotImplementedError unless causal."""
+        if not self.config.causal:
+            raise NotImplementedError(
+                "decoding needs a causal mechanism, found config.causal False"
+            )
         num_heads = self.config.num_heads
         head_dim = self.config.d_model // num_heads
         return torch.zeros(
@@ -99,12 +107,19 @@ class HGRN2(Mechanism):
         k_BHLK = (1.0 - self.lower_bound) * torch.sigmoid(-forget_BHLK)
         # Where there is a bound, 1 - f stays away from 1; where there is none, f can be tiny.
         log_BHLK = torch.log1p(-k_BHLK) if self.lower_bound else F.logsigmoid(forget_BHLK)
-        return F.silu(q_BHLK), k_BHLK, v_BHLV, log_BHLK.clamp(min=LEAST_LOG)
+        return q_BHLK.sigmoid(), k_BHLK, F.silu(v_BHLV), log_BHLK.clamp(min=LEAST_LOG)
 
     def _normalise(self, y_BHLV: Tensor) -> Tensor:
         """`(B, L, D)`."""
-        y_BLD = rearrange(y_BHLV, "B H L V -> B L (H V)")
-        return F.rms_norm(y_BLD, y_BLD.shape[-1:], self.norm_D, EPSILON)
+        y_BLD: Tensor = self.norm(rearrange(y_BHLV, "B H L V -> B L (H V)"))
+        return y_BLD
+
+
+def _attend_both_ways(*parts_BHLK: Tensor) -> Tensor:
+    """The sum of `_attend` over the past and over the future, both with the position itself."""
+    both = (torch.cat([part, part.flip(2)]) for part in parts_BHLK)
+    ahead_BHLK, back_BHLK = _attend(*both).chunk(2)
+    return ahead_BHLK + back_BHLK.flip(2)
 
 
 def _attend(q_BHLK: Tensor, k_BHLK: Tensor, v_BHLV: Tensor, log_BHLK: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ Sun et al., "Retentive Network: A Successor to Transformer for Large Language Mo
 
 Differences from the paper: the widths of key and value are D / 2 and D instead of D and 2 D, the
 same two to one, which leaves the parameters of softmax attention; K is rounded up to an even
-number. The factors that torchscale divides a row of scores by are left out, as the norm that
-follows cancels them. S is made once for each chunk of 64 positions (a masked product within a
-chunk, an odd-even scan over chunks), in float32 under autocast.
+number. The norm is torchscale's, RMS without weights for the paper's GroupNorm; the factors that a
+row of scores is divided by are left out, as the norm cancels them. S is made once for each chunk
+of 64 positions (a masked product within a chunk, an odd-even scan over chunks), in float32 under
+autocast.
 """
 
 from __future__ import annotations
