@@ -12,7 +12,7 @@ from lra_design import Mechanism
 CASES = (
     Case(),
     Case(lengths=(131, 67), H=2, K=3),
-    Case(lengths=(64,), H=2, K=4),
+    Case(lengths=(64,), H=2, K=4, layer=(1, 3)),
 )
 
 
