@@ -1,7 +1,7 @@
 """Gated linear attention: each key channel forgets at a rate that the input decides.
 
 Yang et al., "Gated Linear Attention Transformers with Hardware-Efficient Training", 2023
-(arXiv:2312.06635), equations 3-4 and section 4.3, and its code in fla-org/flash-linear-attention.
+(arXiv:2312.06635), sections 4.1 to 4.4, and its code in fla-org/flash-linear-attention.
 
     q_t, k_t = W_q x_t / sqrt(K), W_k x_t          W_q, W_k (H K, D), K = D / (2 H)
     v_t, g_t = W_v x_t, W_g x_t                    W_v, W_g (D, D), each head V = D / H

@@ -7,9 +7,11 @@ Feng et al., "Were RNNs All We Needed?", 2024 (arXiv:2410.01201), section 3.1 an
           g(c) = c + 1/2 where c >= 0, sigmoid(c) elsewhere
     out_t = W_out h_t                              W_out (D, E)
 
-Differences from the paper: no biases; the short convolution that the paper puts beside the layer
-in some experiments is left out. The scan is an odd-even one over pairs of factor and term, in
-float32 under autocast, and not one over logarithms: all terms are positive, so it loses nothing.
+Differences from the paper: no biases; expand is 1.5, as in the language network of
+lucidrains/minGRU-pytorch, where the paper compares 1 to 4, of which 2 has half as many parameters
+again as softmax attention; the short convolution that the paper puts beside the layer in some
+experiments is left out. The scan is an odd-even one over pairs of factor and term, in float32
+under autocast, and not one over logarithms: all terms are positive, so it loses nothing.
 """
 
 from __future__ import annotations

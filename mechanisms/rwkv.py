@@ -1,7 +1,7 @@
 """RWKV: a weighted mean over the past whose weights fade with the lag, channel by channel.
 
-Peng et al., "RWKV: Reinventing RNNs for the Transformer Era", 2023 (arXiv:2305.13048), equations
-11-16, time mixing (RWKV-4), and its code in BlinkDL/RWKV-LM.
+Peng et al., "RWKV: Reinventing RNNs for the Transformer Era", 2023 (arXiv:2305.13048), section
+3.1, time mixing (RWKV-4), and its code in BlinkDL/RWKV-LM.
 
     r_t, k_t, v_t = W (mu * x_t + (1 - mu) * x_(t-1))      W (D, D), mu (D,), for each of r, k, v
     num_t = sum_(s<t) exp(k_s - (t - 1 - s) w) v_s + exp(bonus + k_t) v_t          per channel
