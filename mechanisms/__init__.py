@@ -15,7 +15,16 @@ SHELF: dict[str, tuple[str, ...]] = {
     "token mixing": (),
     "convolution": ("long_convolution",),
     "state space": (),
-    "gated recurrence": (),
+    "gated recurrence": (
+        "retnet",
+        "gla",
+        "hgrn2",
+        "deltanet",
+        "mamba",
+        "mamba2",
+        "rwkv",
+        "min_gru",
+    ),
     "floor": ("mean",),
 }
 """The files of this folder, by name, by what kind of mixing they are."""

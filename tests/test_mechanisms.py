@@ -80,6 +80,8 @@ def build(
         max_seq_len=case.max_seq_len or max(case.lengths),
         causal=causal,
         dropout=dropout,
+        layer_index=case.layer[0],
+        num_layers=case.layer[1],
     )
     return CLASSES[name](config, **case.hyperparameters).double().eval()
 
