@@ -10,7 +10,7 @@ SHELF: dict[str, tuple[str, ...]] = {
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
     "convolution": ("long_convolution",),
-    "state space": (),
+    "state space": ("s4d",),
     "gated recurrence": (),
     "floor": ("mean",),
 }
