@@ -62,7 +62,8 @@ class DSS(Mechanism):
             raise ValueError(f"step_min must lie in (0, step_max], found {step_min} and {step_max}")
         d_model, directions = config.d_model, 1 if config.causal else 2
         log_step_D = torch.empty(d_model).uniform_(math.log(step_min), math.log(step_max))
-        self.a_NC = nn.Parameter(_eigenvalues(state_size))
+        self.a_real_N = nn.Parameter(torch.full((state_size,), -0.5))
+        self.a_imaginary_N = nn.Parameter(_frequencies(state_size))
         self.log_step_DC = nn.Parameter(log_step_D[:, None].repeat(1, 2))
         self.w_RDNC = nn.Parameter(torch.randn(directions, d_model, state_size, 2))
         self.skip_D = nn.Parameter(torch.randn(d_model))
@@ -87,7 +88,7 @@ class DSS(Mechanism):
             raise NotImplementedError(
                 "decoding needs a causal mechanism, found config.causal False"
             )
-        shape = (batch_size, self.config.d_model, len(self.a_NC))
+        shape = (batch_size, self.config.d_model, len(self.a_real_N))
         dtype = torch.promote_types(dtype, torch.float32).to_complex()
         return torch.zeros(shape, device=device, dtype=dtype)
 
@@ -110,24 +111,27 @@ class DSS(Mechanism):
         As in any softmax the largest exponent is taken off: f is not zero where exp(e) grows.
         """
         longest = self.config.max_seq_len
-        exponent_DN = torch.view_as_complex(self.log_step_DC.exp()[:, None, :] * self.a_NC)
-        grows_N = self.a_NC[:, 0] > 0.0
+        a_N = torch.complex(self.a_real_N, self.a_imaginary_N)
+        step_real_D1, step_imaginary_D1 = self.log_step_DC.exp()[:, :, None].unbind(1)
+        exponent_DN = torch.complex(
+            step_real_D1 * self.a_real_N, step_imaginary_D1 * self.a_imaginary_N
+        )
+        grows_N = self.a_real_N > 0.0
         first_DN = torch.where(grows_N, -exponent_DN * (longest - 1), 0.0)
         decaying_DN = torch.where(grows_N, -exponent_DN, exponent_DN)
         # The geometric sum over r is (exp(longest decaying) - 1) / (exp(decaying) - 1).
-        below_DN = ((decaying_DN * longest).exp() - 1.0) * torch.view_as_complex(self.a_NC)
+        below_DN = ((decaying_DN * longest).exp() - 1.0) * a_N
         inverse_DN = below_DN.conj() / (below_DN.abs().square() + EPSILON)
         v_RDN = torch.view_as_complex(self.w_RDNC) * (decaying_DN.exp() - 1.0) * inverse_DN
         return exponent_DN, first_DN, v_RDN
 
 
-def _eigenvalues(state_size: int) -> Tensor:
-    """`(N, 2)`: -1/2, and the eigenvalues i f, f > 0, of HiPPO-LegS's skew part, falling."""
+def _frequencies(state_size: int) -> Tensor:
+    """The eigenvalues i f, f > 0, of the skew part of HiPPO-LegS: f `(N,)`, falling."""
     root_N = (2.0 * torch.arange(2 * state_size, dtype=torch.float64) + 1.0).sqrt()
     below_NN = torch.outer(root_N, root_N).tril(-1) / 2.0
     frequency_N = torch.linalg.eigvalsh(-1j * (below_NN - below_NN.T))[state_size:].flip(0)
-    a_NC = torch.stack([torch.full_like(frequency_N, -0.5), frequency_N], dim=1)
-    return a_NC.to(torch.get_default_dtype())
+    return frequency_N.to(torch.get_default_dtype())
 
 
 def _kernels(exponent_DN: Tensor, first_DN: Tensor, v_RDN: Tensor, length: int) -> Tensor:

@@ -38,8 +38,11 @@ def forward(mechanism: Mechanism, x_LD: Tensor, **hyperparameters: object) -> Te
 def naive_kernel(mechanism: Mechanism, w_DNC: Tensor, L: int) -> list[Tensor]:
     """Lag by lag; each term of the softmax stands over a sum of max_seq_len terms."""
     real_D1, imag_D1 = mechanism.log_step_DC.exp()[:, None, :].unbind(-1)
-    e_DN = real_D1 * mechanism.a_NC[:, 0] + 1j * imag_D1 * mechanism.a_NC[:, 1]
-    a_N, w_DN = mechanism.a_NC[:, 0] + 1j * mechanism.a_NC[:, 1], w_DNC[..., 0] + 1j * w_DNC[..., 1]
+    e_DN = real_D1 * mechanism.a_real_N + 1j * imag_D1 * mechanism.a_imaginary_N
+    a_N, w_DN = (
+        mechanism.a_real_N + 1j * mechanism.a_imaginary_N,
+        w_DNC[..., 0] + 1j * w_DNC[..., 1],
+    )
     longest = mechanism.config.max_seq_len
     peak_DN = torch.where(e_DN.real > 0, e_DN * (longest - 1), 0)
     sum_DN = sum(torch.exp(e_DN * r - peak_DN) for r in range(longest))
