@@ -10,7 +10,7 @@ SHELF: dict[str, tuple[str, ...]] = {
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
     "convolution": ("long_convolution",),
-    "state space": ("s4d", "dss", "s5"),
+    "state space": ("s4d", "dss", "s5", "lru"),
     "gated recurrence": (),
     "floor": ("mean",),
 }

@@ -122,7 +122,7 @@ class DSS(Mechanism):
         # The geometric sum over r is (exp(longest decaying) - 1) / (exp(decaying) - 1).
         below_DN = ((decaying_DN * longest).exp() - 1.0) * a_N
         inverse_DN = below_DN.conj() / (below_DN.abs().square() + EPSILON)
-        v_RDN = torch.view_as_complex(self.w_RDNC) * (decaying_DN.exp() - 1.0) * inverse_DN
+        v_RDN: Tensor = torch.view_as_complex(self.w_RDNC) * (decaying_DN.exp() - 1.0) * inverse_DN
         return exponent_DN, first_DN, v_RDN
 
 
@@ -144,7 +144,8 @@ def _kernels(exponent_DN: Tensor, first_DN: Tensor, v_RDN: Tensor, length: int) 
     coarse_RDIN = v_RDN[:, :, None, :] * coarse_DIN
     left_RDIN = torch.cat([coarse_RDIN.real, -coarse_RDIN.imag], dim=3)
     right_DNJ = torch.cat([fine_DNJ.real, fine_DNJ.imag], dim=1)
-    return (left_RDIN @ right_DNJ).flatten(2)[:, :, :length]
+    kernel_RDL: Tensor = (left_RDIN @ right_DNJ).flatten(2)[:, :, :length]
+    return kernel_RDL
 
 
 def _convolve(x_BLD: Tensor, kernel_RDL: Tensor) -> Tensor:

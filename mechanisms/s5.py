@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
@@ -159,7 +160,7 @@ def _parameter(z: Tensor) -> nn.Parameter:
 
 def _complex(pairs: Tensor) -> Tensor:
     """`(..., 2 P)`, real and imaginary parts in turn, to `(..., P)` complex."""
-    return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)))
+    return torch.view_as_complex(rearrange(pairs, "... (P two) -> ... P two", two=2))
 
 
 def _scan(u_BLP: Tensor, factor_P: Tensor) -> Tensor:
