@@ -9,8 +9,8 @@ SHELF: dict[str, tuple[str, ...]] = {
     "sparse attention": ("local_window",),
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
-    "convolution": ("long_convolution",),
-    "state space": ("s4d", "dss", "s5", "lru"),
+    "convolution": ("long_convolution", "sgconv"),
+    "state space": ("s4d", "dss", "s5", "lru", "mega"),
     "gated recurrence": (),
     "floor": ("mean",),
 }

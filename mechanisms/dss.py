@@ -1,7 +1,7 @@
 """DSS: each channel filters the sequence with a diagonal state space whose kernel is softmaxed.
 
 Gupta et al., "Diagonal State Spaces are as Effective as Structured State Spaces", 2022
-(arXiv:2203.14343), proposition 1 (a), the DSS-softmax of the paper's Long Range Arena row.
+(arXiv:2203.14343), proposition 1: DSS-softmax, as in the Long Range Arena row of the published code.
 
     kernel_l = Re sum_n (w_n / a_n) exp(step a_n l) / sum_r exp(step a_n r)     r over 0..R - 1
     y_t = sum_s kernel_(t - s) x_s + skip x_t      a (N,) complex, step (D,), w (D, N) complex
@@ -130,7 +130,7 @@ def _frequencies(state_size: int) -> Tensor:
     """The eigenvalues i f, f > 0, of the skew part of HiPPO-LegS: f `(N,)`, falling."""
     root_N = (2.0 * torch.arange(2 * state_size, dtype=torch.float64) + 1.0).sqrt()
     below_NN = torch.outer(root_N, root_N).tril(-1) / 2.0
-    frequency_N = torch.linalg.eigvalsh(-1j * (below_NN - below_NN.T))[state_size:].flip(0)
+    frequency_N: Tensor = torch.linalg.eigvalsh(-1j * (below_NN - below_NN.T))[state_size:].flip(0)
     return frequency_N.to(torch.get_default_dtype())
 
 
