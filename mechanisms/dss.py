@@ -1,7 +1,7 @@
 """DSS: each channel filters the sequence with a diagonal state space whose kernel is softmaxed.
 
 Gupta et al., "Diagonal State Spaces are as Effective as Structured State Spaces", 2022
-(arXiv:2203.14343), proposition 1: DSS-softmax, as in the Long Range Arena row of the published code.
+(arXiv:2203.14343), proposition 1: DSS-softmax, which its Long Range Arena results are of.
 
     kernel_l = Re sum_n (w_n / a_n) exp(step a_n l) / sum_r exp(step a_n r)     r over 0..R - 1
     y_t = sum_s kernel_(t - s) x_s + skip x_t      a (N,) complex, step (D,), w (D, N) complex
