@@ -9,7 +9,7 @@ SHELF: dict[str, tuple[str, ...]] = {
     "sparse attention": ("local_window",),
     "kernel and low-rank attention": ("linear",),
     "token mixing": (),
-    "convolution": ("long_convolution", "sgconv", "multires_convolution"),
+    "convolution": ("long_convolution", "sgconv", "multires_convolution", "hyena"),
     "state space": ("s4d", "dss", "s5", "lru", "mega"),
     "gated recurrence": (),
     "floor": ("mean",),

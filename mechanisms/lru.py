@@ -11,10 +11,11 @@ Orvieto et al., "Resurrecting Recurrent Neural Networks for Long Sequences", 202
 lambda starts uniform on the ring between the radii r_min and r_max, with a phase below max_phase;
 gamma = exp(.) starts at sqrt(1 - |lambda|^2), b and c are normal with variances 1 / D and 2 / N.
 
-Differences from the paper: N is 40 where it has 128 and more, to keep the parameters of softmax
+Differences from the paper: N is 40, less than in its experiments, to keep the parameters of softmax
 attention; no bias in W_out; lambda does not depend on t, so that the parallel scan multiplies by
-squares of lambda and carries the inputs alone; one learning rate for all. It looks back only, as
-there: there is no bidirectional form. The scan runs in float32 under autocast.
+squares of lambda and carries the inputs alone; one learning rate for all. Its recurrence runs
+forward only, and so does this one: there is no bidirectional form. The scan runs in float32 under
+autocast.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Shi et al., "Sequence Modeling with Multiresolution Convolutional Memory", 2023
 All products are per channel. J is the least at which a_J sees max_seq_len positions.
 
 Differences from the paper: no bias in W_out; filters and weights are drawn at random, as in its
-ListOps run, never from a wavelet; the convolutions are sums of shifted sequences. It
-looks back only, as there: there is no bidirectional form.
+ListOps run, never from a wavelet; the convolutions are sums of shifted sequences. It looks back
+only, as there: there is no bidirectional form.
 """
 
 from __future__ import annotations
