@@ -16,7 +16,8 @@ one without bias. features_l are l / (R - 1) and the cosines and sines of 2 pi f
 Differences from the paper: the hidden layers of mlp have 16 units where its language models have
 64, to keep the parameters of softmax attention; the features are constants, which the published
 code lets training change; one learning rate for all; dropout on the output alone. It looks back
-only, as that code does: there is no bidirectional form. Kernel and FFT run in float32 under autocast.
+only, as that code does: there is no bidirectional form. Kernel and FFT run in float32 under
+autocast.
 """
 
 from __future__ import annotations
