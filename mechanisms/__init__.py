@@ -7,7 +7,14 @@ from pathlib import Path
 SHELF: dict[str, tuple[str, ...]] = {
     "attention": ("softmax",),
     "sparse attention": ("local_window",),
-    "kernel and low-rank attention": ("linear",),
+    "kernel and low-rank attention": (
+        "linear",
+        "performer",
+        "cosformer",
+        "linformer",
+        "nystromformer",
+        "skyformer",
+    ),
     "token mixing": (),
     "convolution": ("long_convolution",),
     "state space": (),
