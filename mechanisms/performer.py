@@ -126,7 +126,8 @@ def _orthogonal_features(head_dim: int, num_features: int) -> Tensor:
     # Without the signs the directions would follow the convention of the decomposition.
     q_CKK = q_CKK * r_CKK.diagonal(dim1=-2, dim2=-1).sign()[:, None, :]
     directions_KM = rearrange(q_CKK, "C K J -> K (C J)")[:, :num_features]
-    return (directions_KM * torch.randn(num_features, head_dim).norm(dim=1)).contiguous()
+    features_KM: Tensor = directions_KM * torch.randn(num_features, head_dim).norm(dim=1)
+    return features_KM.contiguous()
 
 
 def _hidden_keys(key_padding_mask: Tensor) -> Tensor:

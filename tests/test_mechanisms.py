@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 TWINS = {name: importlib.import_module(f"twins.{name}") for name in REFERENCES}
 WITH_TABLES: dict[str, str] = {
     "linformer": "256 numbers for each position, which mix the keys along the length",
+    "attention_free": "256 numbers for each position, of which its position biases are products",
 }
 """References that have more parameters than the bound allows at full length, and why."""
 
