@@ -15,10 +15,11 @@ G is scaled by its row sums r to N = r^(-1/2) G r^(-1/2) (lemma 3), whose invers
 N^T / max_j sum_i N[i, j] in six steps Z <- Z (13 I - N Z (15 I - N Z (7 I - N Z))) / 4.
 
 Differences from the paper: no biases. Which positions are landmarks is drawn once, in `__init__`,
-as shares of the number of real positions, and not anew in every forward. The start of the
-iteration is scaled for each head of each example, where the authors' code takes the largest sum
-of the whole batch. All of it runs in float32 under autocast. There is no causal form, as a
-landmark may stand anywhere.
+and not anew in every forward: the n real positions of a row are cut into m = min(M / 2, n) equal
+parts, and of each part one position is drawn for the queries and one for the keys, where the
+authors' code draws any positions, some of them twice. The start of the iteration is scaled for
+each head of each example, where their code takes the largest sum of the whole batch. All of it
+runs in float32 under autocast. There is no causal form, as a landmark may stand anywhere.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Skyformer(Mechanism):
     supports_causal: ClassVar[bool] = False
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "form": {"type": "categorical", "choices": ["nystrom", "exact"]},
-        "num_landmarks": {"type": "int", "low": 32, "high": 256, "log": True},
+        "num_landmarks": {"type": "categorical", "choices": [32, 64, 128, 256]},
     }
-    shares_M: Tensor
+    shares_2M: Tensor
 
     def __init__(
         self, config: MechanismConfig, form: str = "nystrom", num_landmarks: int = 128
@@ -63,7 +64,8 @@ class Skyformer(Mechanism):
             raise ValueError(f"num_landmarks must be even and at least 2, found {num_landmarks}")
         self.form = form
         # Integers, so that the same positions are chosen in every precision.
-        self.register_buffer("shares_M", torch.randint(2**SHARE_BITS, (num_landmarks,)))
+        shares_2M = torch.randint(2**SHARE_BITS, (2, num_landmarks // 2))
+        self.register_buffer("shares_2M", shares_2M)
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -85,24 +87,36 @@ class Skyformer(Mechanism):
             if self.form == "exact":
                 y_BHLK = _gaussian(q_BHLK, k_BHLK) @ v_BHLK
             else:
-                s_BHMK = self._landmarks(q_BHLK, k_BHLK, key_padding_mask)
-                sums_BHMK = _gaussian(s_BHMK, k_BHLK) @ v_BHLK
-                y_BHLK = _gaussian(q_BHLK, s_BHMK) @ _solve(_gaussian(s_BHMK, s_BHMK), sums_BHMK)
+                s_BHMK, used_B1M1 = self._landmarks(q_BHLK, k_BHLK, key_padding_mask)
+                sums_BHMK = used_B1M1 * (_gaussian(s_BHMK, k_BHLK) @ v_BHLK)
+                used_B1MM = used_B1M1 * used_B1M1.transpose(-1, -2)
+                solved_BHMK = _solve(used_B1MM * _gaussian(s_BHMK, s_BHMK), sums_BHMK)
+                y_BHLK = _gaussian(q_BHLK, s_BHMK) @ solved_BHMK
         out_BLD: Tensor = self.dropout(self.out(rearrange(y_BHLK, "B H L K -> B L (H K)")))
         return out_BLD
 
-    def _landmarks(self, q_BHLK: Tensor, k_BHLK: Tensor, key_padding_mask: Tensor | None) -> Tensor:
-        """`(B, H, M, K)`: the queries at the first half of the positions, the keys at the rest."""
+    def _landmarks(
+        self, q_BHLK: Tensor, k_BHLK: Tensor, key_padding_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Landmarks `(B, H, M, K)`, queries before keys, and which are used, `(B, 1, M, 1)` bool.
+
+        A row of fewer than M / 2 real positions has no use for all of them.
+        """
+        batch_size, _, length, _ = q_BHLK.shape
         if key_padding_mask is None:
-            n_B1 = torch.full((len(q_BHLK), 1), q_BHLK.shape[2], device=q_BHLK.device)
+            n_B1 = torch.full((batch_size, 1), length, device=q_BHLK.device)
         else:
             n_B1 = (~key_padding_mask).sum(1, keepdim=True)
-        positions_BM = n_B1 * self.shares_M >> SHARE_BITS
-        index_BHMK = positions_BM[:, None, :, None].expand(-1, *q_BHLK.shape[1:2], -1, 1)
-        queries_BHMK, keys_BHMK = index_BHMK.chunk(2, dim=2)
-        return torch.cat(
-            [q_BHLK.take_along_dim(queries_BHMK, 2), k_BHLK.take_along_dim(keys_BHMK, 2)], dim=2
-        )
+        shares_2M = self.shares_2M[:, :length]
+        i_M = torch.arange(shares_2M.shape[1], device=q_BHLK.device)
+        parts_B1 = n_B1.clamp(min=1, max=self.shares_2M.shape[1])
+        landmarks = []
+        for part_BHLK, share_M in zip((q_BHLK, k_BHLK), shares_2M, strict=True):
+            position_BM = n_B1 * ((i_M << SHARE_BITS) + share_M) // (parts_B1 << SHARE_BITS)
+            index_BHMK = position_BM.clamp(max=length - 1)[:, None, :, None]
+            landmarks.append(part_BHLK.take_along_dim(index_BHMK, dim=2))
+        used_BM = (i_M < parts_B1).repeat(1, 2)
+        return torch.cat(landmarks, dim=2), used_BM[:, None, :, None]
 
 
 def _gaussian(x_BHLK: Tensor, y_BHSK: Tensor) -> Tensor:
@@ -114,7 +128,7 @@ def _gaussian(x_BHLK: Tensor, y_BHSK: Tensor) -> Tensor:
 
 
 def _solve(kappa_BHMM: Tensor, sums_BHMK: Tensor) -> Tensor:
-    """About (kappa + 0.1 I)^-1 sums."""
+    """About (kappa + 0.1 I)^-1 sums; rows and columns of zeros take no part."""
     eye_MM = torch.eye(kappa_BHMM.shape[-1], device=kappa_BHMM.device, dtype=kappa_BHMM.dtype)
     g_BHMM = kappa_BHMM + RIDGE * eye_MM
     root_BHM1 = g_BHMM.sum(-1, keepdim=True).rsqrt()

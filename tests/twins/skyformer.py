@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from twin_case import Case, project
@@ -26,16 +28,20 @@ def forward(
 ) -> Tensor:
     q_LHK, k_LHK, v_LHK = project(mechanism, x_LD)
     shrink = q_LHK.shape[2] ** -0.25
-    positions_M = (mechanism.shares_M.double() / 2**20 * len(x_LD)).floor().long()
+    L = len(x_LD)
+    m = min(num_landmarks // 2, L)
+    queries_M, keys_M = (
+        [math.floor((i + shares_M[i].item() / 2**20) * L / m) for i in range(m)]
+        for shares_M in mechanism.shares_2M
+    )
     heads = []
     for h in range(mechanism.config.num_heads):
         q_LK, k_LK, v_LK = shrink * q_LHK[:, h], shrink * k_LHK[:, h], v_LHK[:, h]
         if form == "exact":
             heads.append(kappa(q_LK, k_LK) @ v_LK)
             continue
-        first_M, second_M = positions_M.split(num_landmarks // 2)
-        s_MK = torch.cat([q_LK[first_M], k_LK[second_M]])
-        inverse_MM = inverse(kappa(s_MK, s_MK) + 0.1 * torch.eye(num_landmarks, dtype=x_LD.dtype))
+        s_MK = torch.cat([q_LK[queries_M], k_LK[keys_M]])
+        inverse_MM = inverse(kappa(s_MK, s_MK) + 0.1 * torch.eye(2 * m, dtype=x_LD.dtype))
         heads.append(kappa(q_LK, s_MK) @ inverse_MM @ kappa(s_MK, k_LK) @ v_LK)
     return torch.cat(heads, dim=1) @ mechanism.out.weight.T
 
