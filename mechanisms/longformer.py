@@ -108,12 +108,7 @@ class LongformerAttention(Mechanism):
             F.pad(qkv_NRHUK[1:], (0, 0, back, ahead + fill)).unfold(3, span, block),
             "N R H C K J -> N (R C) H J K",
         )
-        offset_IJ = torch.arange(span, device=real_BL.device) - back
-        offset_IJ = offset_IJ - torch.arange(block, device=real_BL.device)[:, None]
-        real_RC1J = F.pad(real_RU, (back, ahead + fill)).unfold(1, span, block)[:, :, None]
-        # Each position sees itself, padding too: what a kernel answers to a row with nothing to
-        # attend to is not documented.
-        visible_RCIJ = (offset_IJ >= -back) & (offset_IJ <= ahead) & (real_RC1J | (offset_IJ == 0))
+        visible_RCIJ = _in_sight(F.pad(real_RU, (back, ahead + fill)), block, back, ahead)
         if not self.config.causal:
             global_NRCH1K = repeat(
                 qkv_NBHLK[1:, :, :, 0],
@@ -144,3 +139,17 @@ def _of_the_global_token(qkv_NBHLK: Tensor, real_BL: Tensor) -> Tensor:
         qkv_NBHLK[2],
         attn_mask=(real_BL | first_L)[:, None, None],
     )
+
+
+def _in_sight(padded_RU: Tensor, block: int, back: int, ahead: int) -> Tensor:
+    """`(R, C, I, J)`, True = takes part; padded is True where there is a real position.
+
+    Each position sees itself, padding too: what a kernel answers to a row with nothing to attend
+    to is not documented.
+    """
+    span = back + block + ahead
+    real_RC1J = padded_RU.unfold(1, span, block)[:, :, None]
+    i_I1 = torch.arange(block, device=padded_RU.device)[:, None]
+    offset_IJ = torch.arange(span, device=padded_RU.device) - back - i_I1
+    in_window_IJ = (offset_IJ >= -back) & (offset_IJ <= ahead)
+    return in_window_IJ & (real_RC1J | (offset_IJ == 0))

@@ -42,13 +42,14 @@ def sorting(logit_CC: Tensor, causal: bool, num_iterations: int) -> Tensor:
 def forward(
     mechanism: Mechanism,
     x_LD: Tensor,
-    block_size: int = 64,
+    block_size: int | None = None,
     temperature: float = 0.75,
     num_iterations: int = 7,
 ) -> Tensor:
     q_LHK, k_LHK, v_LHK = project(mechanism, x_LD)
     (L, H, K), causal = q_LHK.shape, mechanism.config.causal
-    b = min(block_size, math.ceil(mechanism.config.max_seq_len / 8))
+    full = mechanism.config.max_seq_len
+    b = min(block_size or max(64, math.ceil(math.sqrt(full))), math.ceil(full / 8))
     C = math.ceil(L / b)
     rows = torch.zeros(L, H, K, dtype=torch.float64)
     for h in range(H):
