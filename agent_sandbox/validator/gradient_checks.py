@@ -94,10 +94,9 @@ def check_gradient_finite(exam: Examination) -> Iterator[Violation]:
 
 def check_gradient_correct(exam: Examination) -> Iterator[Violation]:
     """The gradient agrees with a finite difference along a random direction (a warning)."""
-    draw, built = exam.draw("gradient correct"), exam.built(exam.main)
-    x, mask = padded(draw, exam.main, 3)
-    # A kink between the two ends, as a rectifier has, lies in one direction and not in the next.
-    slopes = [_slope_along(exam, draw, x, mask) for _ in range(2)]
+    draw = exam.draw("gradient correct")
+    # One input may lie at a kink, as a rectifier has them, and not the next.
+    slopes = [_slope_along(exam, draw, *padded(draw, exam.main, 3)) for _ in range(2)]
     if all(slope.wrong for slope in slopes):
         yield Violation(
             tier="warning",
@@ -105,7 +104,7 @@ def check_gradient_correct(exam: Examination) -> Iterator[Violation]:
             found=f"{slopes[0].measured:.6g} by finite differences",
             likely_cause="a detach, a straight-through estimator or a wrong custom backward",
             hint="Intended? Then ignore this. Otherwise let autograd see the whole computation.",
-            where=built.where(x, mask),
+            where=slopes[0].where,
         )
 
 
@@ -117,6 +116,7 @@ class _Slope:
     claimed: float
     """What the gradient says."""
     tolerance: float
+    where: str
 
     @property
     def wrong(self) -> bool:
@@ -143,7 +143,8 @@ def _slope_along(exam: Examination, draw: Draw, x: Tensor, mask: Tensor | None) 
     noise = max(exam.noise(), FLOAT64_ROUNDING)
     rounding = noise * (y * cotangent).abs().sum().item() / STEP
     scale = max(sum(map(abs, terms)), abs(measured))
-    return _Slope(measured, claimed, GRADIENT_TOLERANCE * scale + 64 * rounding)
+    tolerance = GRADIENT_TOLERANCE * scale + 64 * rounding
+    return _Slope(measured, claimed, tolerance, built.where(x, mask))
 
 
 def _dot(gradient: Tensor | None, direction: Tensor) -> float:
