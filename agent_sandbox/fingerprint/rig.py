@@ -67,9 +67,13 @@ class Rig:
         return built
 
     def rebuild(self, like: Built, **changed: int) -> Built:
-        """Another size of it, with the same weights wherever these have the same shape."""
+        """Another size of it, with the same weights wherever these have the same shape.
+
+        The others are drawn anew: in which order a mechanism draws its weights is no behaviour.
+        """
         config = replace(like.setup.config, **changed)
-        built, weights = self._built(replace(like.setup, config=config)), like.parameters()
+        setup = replace(like.setup, config=config, seed=like.setup.seed + 1)
+        built, weights = self._built(setup), like.parameters()
         own = built.parameters()
         built.set_parameters(
             {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
