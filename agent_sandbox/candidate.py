@@ -138,6 +138,17 @@ def class_method(class_def: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return next((method for method in methods if method.name == name), None)
 
 
+def keywords_with_default(class_def: ast.ClassDef) -> set[str]:
+    """The hyperparameters that its `__init__` names: keyword arguments with a default."""
+    init = class_method(class_def, "__init__")
+    if init is None:
+        return set()
+    args = init.args
+    with_default = args.args[len(args.args) - len(args.defaults) :] if args.defaults else []
+    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    return {arg.arg for arg in with_default} | {a.arg for a, default in keywords if default}
+
+
 def mechanism_classes(tree: ast.Module) -> list[ast.ClassDef]:
     """The concrete subclasses of `Mechanism` in source order, as far as the text shows them.
 

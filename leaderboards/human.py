@@ -65,6 +65,8 @@ class HumanResult:
     """One published accuracy."""
 
     system: str
+    mechanism: str | None
+    """The reference of `mechanisms/` that mixes as it does; None: none of them."""
     task_family: str
     accuracy: float
     """In [0, 1]; chance where the flag `failed` says that the source has no number."""
@@ -124,6 +126,7 @@ def _results_of(row: Row) -> Iterator[HumanResult]:
         flags = (*row.flags_of(column), *(["failed"] if failed else []))
         yield HumanResult(
             system=row.system,
+            mechanism=row.mechanism,
             task_family=_family(row, column),
             accuracy=_CHANCE_OF_FAILURE if percent == "fail" else round(percent / 100, 6),
             source=row.source,

@@ -24,6 +24,8 @@ class Row:
     """What one source says of one system."""
 
     system: str
+    mechanism: str | None
+    """The reference that mixes as it does, by its file in `mechanisms/`; None: none of them."""
     source: str
     """Where the numbers were read."""
     size: Size
@@ -62,6 +64,7 @@ def published_rows() -> tuple[Row, ...]:
 def _row(cells: Mapping[str, str]) -> Row:
     return Row(
         system=cells["system"],
+        mechanism=cells["mechanism"] or None,
         source=cells["source"],
         size=cast(Size, cells["size"]),
         pixels=cast(Pixels, cells["pixels"]),

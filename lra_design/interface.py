@@ -37,7 +37,8 @@ What a valid mechanism keeps
 8.  All parameters are made in `__init__` and are visible to `parameters()`.
 9.  No side effect on the process: global random state, default dtype, threads, hooks, patched
     functions, files, processes, network.
-10. It imports torch, einops, math, typing, dataclasses, functools and this contract; nothing else.
+10. It imports torch, einops, math, typing, dataclasses, functools and this contract (to which
+    `load_kernel` of `lra_design.kernels` belongs); nothing else.
 
 All of it holds in float32, float64 and under bfloat16 autocast, on CPU and on CUDA.
 """

@@ -204,6 +204,8 @@ class ValidationReport:
     source_hash: str
     """SHA-256 of the file's bytes, hexadecimal."""
     mode: Literal["causal", "bidirectional"]
+    hyperparameters: dict[str, Scalar] = field(default_factory=dict)
+    """Those it was built with, beyond its defaults."""
     findings: tuple[Finding, ...]
     checks: tuple[CheckRun, ...]
     battery: Literal["full", "fast", "partial"]

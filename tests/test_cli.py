@@ -69,6 +69,7 @@ FLAGS = {
         "--workers",
     ],
     "explain": ["--json"],
+    "mechanisms": ["--board", "--json"],
     "new": ["--bidirectional", "--out"],
     "data": [],  # a group: its own commands have flags
     "data list": ["--json"],
@@ -95,6 +96,7 @@ FLAGS = {
         "--out",
         "--scale",
         "--seed",
+        "--set",
         "--task",
         "--unsafe-no-sandbox",
     ],
@@ -117,6 +119,7 @@ FLAGS = {
         "--mode",
         "--output",
         "--replay",
+        "--set",
         "--unsafe-no-sandbox",
         "--workers",
     ],
@@ -211,6 +214,25 @@ def test_validate_a_folder(
     (tmp_path / "bad.py").unlink()
     assert run(["validate", str(tmp_path), str(tmp_path / "good.py"), "--fast"]) == 0
     assert capsys.readouterr().out.count("good.py") == 1
+
+
+def test_hyperparameters_are_set_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(ROOT / "mechanisms" / "local_window.py")
+    assert run(["validate", "--fast", file, "--set", "window=5", "--json"]) == 0
+    report = from_json(ValidationReport, capsys.readouterr().out)
+    assert report.hyperparameters == {"window": 5}
+
+    out = ["--task", "delay-probe", "--out", str(tmp_path)]
+    assert run(["train", file, *out, "--set", "window=5", "--json"]) == 0
+    assert from_json(Run, capsys.readouterr().out).hyperparameters == {"window": 5}
+
+    for command in (["validate", file], ["train", file, *out]):
+        assert run([*command, "--set", "windw=5"]) == 2
+        assert "did you mean 'window'?" in capsys.readouterr().err
+        assert run([*command, "--set", "window"]) == 2
+        assert "expected NAME=VALUE" in capsys.readouterr().err
 
 
 def test_validate_has_every_file_before_any_is_judged(

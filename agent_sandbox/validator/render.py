@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from lra_design.records import Finding, Scaling, ValidationReport
+from lra_design.units import exponent_line, si_number
 from lra_design.visible import visible_text
-
-QUANTITIES = {"flops": "FLOPs", "peak_memory_bytes": "memory", "seconds": "time"}
 
 
 def render_report(report: ValidationReport) -> str:
@@ -27,9 +26,10 @@ def render_verdict(report: ValidationReport) -> str:
     tiers = Counter(finding.tier for finding in report.findings)
     counts = [f"{tiers[tier]} {tier}{'s' * (tiers[tier] != 1)}" for tier in tiers]
     name = visible_text(report.mechanism or "no mechanism")
+    chosen = "".join(f", {name}={value}" for name, value in report.hyperparameters.items())
     size = f", {report.num_parameters} parameters" if report.num_parameters is not None else ""
     return (
-        f"{verdict_word(report)}  {name} ({report.mode}{size}): "
+        f"{verdict_word(report)}  {name} ({report.mode}{visible_text(chosen)}{size}): "
         f"{', '.join(counts) or 'no findings'} in {len(report.checks)} checks, "
         f"{report.seconds:.2f} s\n{battery_line(report)}"
     )
@@ -64,25 +64,11 @@ def _scaling(scaling: Scaling) -> str:
     lines = ["", f"{'length':>8}{'FLOPs':>11}{'memory':>11}{'time':>11}"]
     for point in scaling.points:
         cells = (
-            _number(point.flops, ""),
-            _number(point.peak_memory_bytes, "B"),
-            _number(point.seconds, "s"),
+            si_number(point.flops, ""),
+            si_number(point.peak_memory_bytes, "B"),
+            si_number(point.seconds, "s"),
         )
         lines.append(f"{point.seq_len:>8}" + "".join(f"{cell:>11}" for cell in cells))
-    for exponent in scaling.exponents:
-        lines.append(
-            f"  {QUANTITIES[exponent.quantity]} grows as L^{exponent.value:.2f} "
-            f"(95 %: {exponent.low:.2f} to {exponent.high:.2f})"
-        )
+    lines += [f"  {exponent_line(exponent)}" for exponent in scaling.exponents]
     claim = "no cost is claimed" if scaling.claimed is None else f"claimed: L^{scaling.claimed:g}"
     return "\n".join([*lines, f"  {claim}"])
-
-
-def _number(value: float | None, unit: str) -> str:
-    """Three digits with a prefix of the SI; `-` for what is missing."""
-    if value is None:
-        return "-"
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m")):
-        if value >= size:
-            return f"{value / size:.3g} {prefix}{unit}"
-    return f"{value / 1e-6:.3g} u{unit}"

@@ -7,7 +7,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from agent_sandbox.candidate import class_attribute, class_method, literal_search_space
+from agent_sandbox.candidate import (
+    class_attribute,
+    keywords_with_default,
+    literal_search_space,
+)
 from agent_sandbox.validator.syntax import Syntax
 from agent_sandbox.validator.violation import Violation
 
@@ -40,7 +44,7 @@ def space_faults(class_def: ast.ClassDef) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
-    keywords = _keywords_with_default(class_def)
+    keywords = keywords_with_default(class_def)
     for name, entry in space.items():
         if name not in keywords:
             yield f"{_shown(name)} is no keyword argument of __init__ with a default"
@@ -54,16 +58,6 @@ def _shown(value: Any) -> str:
         return f"{value!r:.40}"
     except ValueError:  # a number of more digits than Python writes out
         return f"a {type(value).__name__} too long to show"
-
-
-def _keywords_with_default(class_def: ast.ClassDef) -> set[str]:
-    init = class_method(class_def, "__init__")
-    if init is None:
-        return set()
-    args = init.args
-    with_default = args.args[len(args.args) - len(args.defaults) :] if args.defaults else []
-    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
-    return {arg.arg for arg in with_default} | {a.arg for a, default in keywords if default}
 
 
 def _entry_fault(entry: Any) -> str:

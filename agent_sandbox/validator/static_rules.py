@@ -14,7 +14,7 @@ from agent_sandbox.validator.syntax import Syntax, literal_attribute
 from agent_sandbox.validator.violation import Violation
 
 ALLOWED_ROOTS = ("torch", "einops", "math", "typing", "dataclasses", "functools", "__future__")
-CONTRACT_MODULES = ("lra_design", "lra_design.interface")
+CONTRACT_MODULES = ("lra_design", "lra_design.interface", "lra_design.kernels")
 FORBIDDEN_TORCH = {
     "torch.multiprocessing": "starts processes",
     "torch.distributed": "starts processes and opens the network",
@@ -95,7 +95,14 @@ def _refused_import(module: str, path: str) -> str:
     return _forbidden_torch(path) or _carried_module(path)
 
 
-_CONTRACT_NAMES = ("Mechanism", "MechanismConfig", "CONTRACT_VERSION", "interface", "*")
+_CONTRACT_NAMES = (
+    "Mechanism",
+    "MechanismConfig",
+    "CONTRACT_VERSION",
+    "interface",
+    "load_kernel",
+    "*",
+)
 
 
 def _forbidden_torch(path: str) -> str:

@@ -130,6 +130,7 @@ def validate(
         mechanism=outline.mechanism if outline else None,
         source_hash=source_hash(source),
         mode=mode,
+        hyperparameters=dict(hyperparameters or {}),
         findings=tuple(results.findings),
         checks=tuple(results.runs),
         battery=_battery(checks, rules),

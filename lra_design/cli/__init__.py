@@ -17,6 +17,7 @@ from lra_design.cli.board import board
 from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
+from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.new import new
 from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.sandbox import sandbox
@@ -37,7 +38,19 @@ def cli() -> None:
     """Judge agent-written attention mechanisms on the Long Range Arena."""
 
 
-for command in (new, validate, explain, data, train, score, tune, design, board, sandbox):
+for command in (
+    new,
+    validate,
+    explain,
+    mechanisms,
+    data,
+    train,
+    score,
+    tune,
+    design,
+    board,
+    sandbox,
+):
     cli.add_command(command)
 
 

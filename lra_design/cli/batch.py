@@ -13,7 +13,7 @@ from agent_sandbox.validator.registry import CHECKS, FAST
 from agent_sandbox.validator.validate import validate
 from lra_design.cli.crew import Crew
 from lra_design.cli.options import isolation
-from lra_design.records import Level, ValidationReport
+from lra_design.records import Level, Scalar, ValidationReport
 
 
 def judge_all(
@@ -21,6 +21,7 @@ def judge_all(
     *,
     mode: Literal["causal", "bidirectional"],
     fast: bool,
+    hyperparameters: Mapping[str, Scalar],
     seed: int | None,
     num_workers: int,
     level: Level,
@@ -41,7 +42,14 @@ def judge_all(
 
         def judge(source: bytes, file: Path) -> ValidationReport:
             crew.check()
-            report = validate(source, opened, mode=mode, seed=seed, checks=checks)
+            report = validate(
+                source,
+                opened,
+                mode=mode,
+                hyperparameters=hyperparameters,
+                seed=seed,
+                checks=checks,
+            )
             done(file)
             return report
 

@@ -28,14 +28,19 @@ PAGE_NOTES = (
 @json_option
 def board(folder: Path, page: Path | None, as_json: bool) -> int:
     """Show the leaderboard in FOLDER: a store of records, or a run that has one."""
+    publish(find_store(folder), page, title="lra-design leaderboard", as_json=as_json)
+    return 0
+
+
+def find_store(folder: Path) -> Path:
+    """The store of records that `folder` is, or has. Raises UsageError when there is none."""
     store = folder / "board" if (folder / "board").is_dir() else folder
     if not (store / "records.jsonl").exists():
         raise UsageError(
             f"no leaderboard in {folder}: expected {store / 'records.jsonl'}. "
             "Score a training first, with `lra-design score` or `lra-design design`."
         )
-    publish(store, page, title="lra-design leaderboard", as_json=as_json)
-    return 0
+    return store
 
 
 def publish(store: Path, page: Path | None, *, title: str, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,7 +15,7 @@ from lra_design.errors import UsageError
 if TYPE_CHECKING:
     from agent_sandbox.isolation import Isolation
     from lra_design.errors import CandidateFault
-    from lra_design.records import Finding, Level, Run
+    from lra_design.records import Finding, Level, Run, Scalar
     from trainers.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,20 +94,27 @@ def isolation(level: Level) -> Iterator[Isolation]:
 
 
 def make_job(
-    file: Path, task: str, scale: Literal["smoke", "small", "full"], mode: str, seed: int
+    file: Path,
+    task: str,
+    scale: Literal["smoke", "small", "full"],
+    mode: str,
+    seed: int,
+    hyperparameters: Mapping[str, Scalar] | None = None,
 ) -> Job:
     """The training that the recipe of (task, scale) gives the mechanism in `file`."""
     import dataclasses
 
+    from lra_design.cli.hyperparameters import require_known
     from tasks.registry import get_task
     from trainers.job import Job
     from trainers.recipes import get_recipe
 
     recipe = get_recipe(get_task(task).id, scale)
     try:
-        source = read_source(file).decode()
+        source = (content := read_source(file)).decode()
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text: expected a Python file.") from None
+    require_known(hyperparameters or {}, content, file)
     return Job(
         name=file.stem,
         origin="candidate",
@@ -118,7 +125,7 @@ def make_job(
         setting="fixed",
         host=dataclasses.replace(recipe.host, causal=mode == "causal"),
         train=recipe.train,
-        hyperparameters={},
+        hyperparameters=dict(hyperparameters or {}),
         seed=seed,
     )
 

@@ -7,12 +7,14 @@ from typing import Literal
 
 import click
 
+from lra_design.cli.hyperparameters import hyperparameters_option
 from lra_design.cli.options import isolation, make_job, show_run, training_options
-from lra_design.records import Level
+from lra_design.records import Level, Scalar
 
 
 @click.command(short_help="Train a mechanism on a task, in isolation.")
 @training_options("runs/train")
+@hyperparameters_option
 def train(
     file: Path,
     task: str,
@@ -22,13 +24,14 @@ def train(
     out: Path,
     as_json: bool,
     level: Level,
+    hyperparameters: dict[str, Scalar],
 ) -> None:
     """Train the mechanism in FILE and print its validation accuracy.
 
     The same command goes on where an interrupted one stopped, and repeats nothing that has ended.
     Score it on the test split with `lra-design score`.
     """
-    job = make_job(file, task, scale, mode, seed)
+    job = make_job(file, task, scale, mode, seed, hyperparameters)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from tasks.registry import get_task

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lra_design.cli.hyperparameters import hyperparameters_option, require_known
 from lra_design.cli.options import (
     isolation_options,
     mode_option,
@@ -19,7 +20,7 @@ from lra_design.cli.options import (
 )
 from lra_design.errors import UsageError
 from lra_design.files import write_atomically
-from lra_design.records import Level
+from lra_design.records import Level, Scalar
 
 if TYPE_CHECKING:
     from agent_sandbox.validator.formats import Verdicts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @mode_option
+@hyperparameters_option
 @click.option(
     "--fast", is_flag=True, help="Only the checks that find ordinary mistakes; certifies nothing."
 )
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 def validate(
     paths: tuple[Path, ...],
     mode: Literal["causal", "bidirectional"],
+    hyperparameters: dict[str, Scalar],
     fast: bool,
     formats: tuple[str, ...],
     as_json: bool,
@@ -82,11 +85,21 @@ def validate(
     destinations = _destinations([*formats, *(["json"] if as_json else [])], outputs)
     seed = _seed(replay_token)
     sources = {file: read_source(file) for path in paths for file in _files(path)}
+    for file, source in sources.items():
+        require_known(hyperparameters, source, file)
     with _nothing_collected():
         from agent_sandbox.validator.formats import Verdicts
         from lra_design.cli.batch import judge_all
 
-    judged = judge_all(sources, mode=mode, fast=fast, seed=seed, num_workers=workers, level=level)
+    judged = judge_all(
+        sources,
+        mode=mode,
+        fast=fast,
+        hyperparameters=hyperparameters,
+        seed=seed,
+        num_workers=workers,
+        level=level,
+    )
     alone = len(paths) == 1 and not paths[0].is_dir()
     _write(Verdicts(tuple(judged), alone), destinations)
     return 0 if all(file.report.valid for file in judged) else 1
