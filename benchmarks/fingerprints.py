@@ -23,7 +23,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the command line does, before torch is loaded
 
-from agent_sandbox.candidate import mechanism_classes, source_hash
+from agent_sandbox.candidate import mechanism_classes
 from agent_sandbox.fingerprint import fingerprint, nearest
 from agent_sandbox.fingerprint.features import FEATURES
 from agent_sandbox.fingerprint.graph import graph_versions
@@ -35,7 +35,7 @@ from agent_sandbox.validator.static_rules import supports
 from lra_design.errors import RecordError
 from lra_design.files import write_atomically
 from lra_design.records import from_json
-from mechanisms import REFERENCES, reference_source
+from mechanisms import REFERENCES, reference_hash, reference_source
 
 MODES: tuple[Mode, ...] = ("causal", "bidirectional")
 NUM_CLOSE = 12
@@ -58,7 +58,7 @@ def kept(num_seeds: int) -> dict[tuple[str, Mode], Known]:
         (entry.name, entry.mode): entry
         for entry in shelf.entries
         if entry.name in REFERENCES
-        and entry.source_hash == source_hash(reference_source(entry.name).encode())
+        and entry.source_hash == reference_hash(entry.name)
         and entry.graph_versions == graph_versions()
         and len(entry.vectors) == num_seeds
     }
@@ -100,7 +100,7 @@ def show_confusion(entries: Sequence[Known], yardstick: Yardstick, mode: Mode) -
         for index, vector in enumerate(entry.vectors):
             others = entry.vectors[:index] + entry.vectors[index + 1 :]
             known = {**centres, entry.name: centre(others)}
-            found = min(known, key=lambda name: yardstick.distance(vector, known[name]))  # noqa: B023
+            found = min(known, key=lambda name: yardstick.distance(vector, known[name]))
             total, own = total + 1, own + (found == entry.name)
             if found != entry.name:
                 print(f"  {entry.name}, seed {index}, is nearest to {found}")

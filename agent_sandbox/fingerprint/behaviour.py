@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -87,9 +88,9 @@ def _replaced(x_LD: Tensor, new_LD: Tensor, where: slice) -> Tensor:
 
 def _other_builds(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
     """The same weights read with more heads, or built for a lower limit."""
-    limit = MAX_SEQ_LEN // 2
+    limit, config = MAX_SEQ_LEN // 2, built.setup.config
     x_BLD = draw.normal(EXAMPLES, limit, D_MODEL)
     y_BLD = built.forward(x_BLD)
-    heads = rig.rebuild(built, num_heads=2 * NUM_HEADS).forward(x_BLD)
-    limited = rig.rebuild(built, max_seq_len=limit).forward(x_BLD)
+    heads = rig.rebuild(built, replace(config, num_heads=2 * NUM_HEADS)).forward(x_BLD)
+    limited = rig.rebuild(built, replace(config, max_seq_len=limit)).forward(x_BLD)
     return {"head_change": change(heads, y_BLD), "limit_change": change(limited, y_BLD)}

@@ -49,17 +49,21 @@ INFLUENCE = {
     "turn_of_self": "1 - cosine of the derivatives by the own position at two inputs",
 }
 BLOCKS = {
-    **{
-        f"likeness_{step}": f"cosine of the derivatives by inputs {step} apart" for step in STEPS
-    },
+    **{f"likeness_{step}": f"cosine of the derivatives by inputs {step} apart" for step in STEPS},
     "patterns": "log10 of how many patterns the derivatives by single positions mix",
     "rank_out": "effective rank of the derivative over output channels, as a share of them",
     "rank_in": "effective rank of the derivative over input channels, as a share of them",
     "rank_of_pair": "effective rank of the derivative by one position, as a share of the channels",
     "own_channel": "log10 influence of other positions within a channel, 0 = as across channels",
     "own_channel_self": "log10 influence of the own position within a channel, 0 = as across",
-    **{f"change_{region}": f"change of a derivative when inputs {region} change" for region in REGIONS},
-    **{f"turn_{region}": f"its change of direction when inputs {region} change" for region in REGIONS},
+    **{
+        f"change_{region}": f"change of a derivative when inputs {region} change"
+        for region in REGIONS
+    },
+    **{
+        f"turn_{region}": f"its change of direction when inputs {region} change"
+        for region in REGIONS
+    },
 }
 RESPONSES = {
     "permute_past": "change of the last output when all before are permuted, 1 = as drawn anew",
@@ -70,8 +74,14 @@ RESPONSES = {
     "zero_start": "change between a first half of zeros and none",
     "cut_end": "change of the first outputs when the second half is cut off",
     "zero_end": "change between a second half of zeros and none",
-    **{f"degree_{scale:g}": f"degree of the output when all inputs grow by {scale:g}" for scale in SCALES},
-    **{f"turn_{scale:g}": f"its change of direction when all inputs grow by {scale:g}" for scale in SCALES},
+    **{
+        f"degree_{scale:g}": f"degree of the output when all inputs grow by {scale:g}"
+        for scale in SCALES
+    },
+    **{
+        f"turn_{scale:g}": f"its change of direction when all inputs grow by {scale:g}"
+        for scale in SCALES
+    },
     "oddness": "change between the output of -x and minus the output of x",
     "evenness": "change between the outputs of -x and x",
     "additivity": "change between the output of a sum and the sum of outputs",

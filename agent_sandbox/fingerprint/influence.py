@@ -94,7 +94,7 @@ def _explained(map_TL: Tensor, lag_TL: Tensor, among_TL: Tensor) -> dict[str, fl
 
 def _group_means(values: Tensor, groups: Tensor) -> Tensor:
     """For each value the mean of its group."""
-    _, index = groups.unique(return_inverse=True)
+    index = groups - groups.min()
     sums = torch.zeros(int(index.max()) + 1, dtype=values.dtype).index_add(0, index, values)
     return (sums / torch.bincount(index))[index]
 
@@ -152,7 +152,8 @@ def _rank_of_pair(others_DLE: Tensor) -> float:
     weights_L = blocks_LDE.square().sum((1, 2))
     ranks = [participation(block_DE) for block_DE in blocks_LDE]
     total = weights_L.sum().item()
-    return sum(w * r for w, r in zip(weights_L.tolist(), ranks, strict=True)) / max(total, TINY)
+    weighted: float = sum(w * r for w, r in zip(weights_L.tolist(), ranks, strict=True))
+    return weighted / max(total, TINY)
 
 
 def _own_channel(blocks_DLE: Tensor) -> float:

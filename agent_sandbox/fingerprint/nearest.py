@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from agent_sandbox.candidate import source_hash
 from agent_sandbox.fingerprint.features import FEATURES
 from agent_sandbox.fingerprint.graph import graph_versions
 from agent_sandbox.fingerprint.records import (
@@ -18,11 +17,11 @@ from agent_sandbox.fingerprint.records import (
     Neighbour,
     Shelf,
 )
-from agent_sandbox.fingerprint.structure import structure
+from agent_sandbox.fingerprint.structure import Structure, structure
 from agent_sandbox.fingerprint.yardstick import Vector, Yardstick, centre
 from lra_design.errors import HarnessError
 from lra_design.records import from_json
-from mechanisms import REFERENCES, reference_source
+from mechanisms import REFERENCES, reference_hash, reference_source
 
 FILE = Path(__file__).parent / "known.json"
 REMEDY = "Run `python benchmarks/fingerprints.py`."
@@ -40,7 +39,7 @@ def read_shelf(file: Path = FILE) -> Shelf:
 def nearest(fingerprint: Fingerprint, shelf: Shelf | None = None) -> Nearest:
     """Every known mechanism in order of distance; one without the mode in the mode it has."""
     shelf = shelf or read_shelf()
-    yardstick, sources = Yardstick(shelf.entries), _sources()
+    yardstick = Yardstick(shelf.entries)
     vector = [fingerprint.behaviour[name] for name in FEATURES]
     entries = {entry.name: entry for entry in _comparable(shelf, fingerprint.mode)}
     neighbours = sorted(
@@ -48,16 +47,13 @@ def nearest(fingerprint: Fingerprint, shelf: Shelf | None = None) -> Nearest:
         key=lambda neighbour: neighbour.distance,
     )
     return Nearest(
+        fingerprint=fingerprint,
         neighbours=tuple(neighbours),
         same_below=yardstick.same_below,
         differences=_differences(vector, entries[neighbours[0].name], yardstick),
-        stale=tuple(n for n, e in entries.items() if e.source_hash != source_hash(sources[n])),
+        stale=tuple(name for name, e in entries.items() if e.source_hash != reference_hash(name)),
         missing=tuple(name for name in REFERENCES if name not in entries),
     )
-
-
-def _sources() -> dict[str, bytes]:
-    return {name: reference_source(name).encode() for name in REFERENCES}
 
 
 def _comparable(shelf: Shelf, mode: Mode) -> list[Known]:
@@ -76,16 +72,16 @@ def _neighbour(
         name=entry.name,
         mode=entry.mode,
         distance=yardstick.distance(vector, centre(entry.vectors)),
-        copy=_copy(fingerprint, entry),
+        copy=_copy(fingerprint, own, entry, other),
         shared_structure=own.shared(other) if own and other else None,
     )
 
 
-def _copy(fingerprint: Fingerprint, entry: Known) -> Copy | None:
+def _copy(
+    fingerprint: Fingerprint, own: Structure | None, entry: Known, other: Structure | None
+) -> Copy | None:
     """The strongest way in which the file repeats the reference."""
-    source = reference_source(entry.name)
-    own, other = structure(fingerprint.source), structure(source)
-    if fingerprint.source_hash == source_hash(source.encode()):
+    if fingerprint.source_hash == reference_hash(entry.name):
         return "same file"
     if own and other and own.layout == other.layout:
         return "same code"
@@ -95,9 +91,10 @@ def _copy(fingerprint: Fingerprint, entry: Known) -> Copy | None:
 
 
 def _same_graph(fingerprint: Fingerprint, entry: Known) -> bool:
-    """Only hashes made by the same version of torch, in the same mode, can be compared."""
+    """Only hashes of today's source, made by the same version of torch, can be compared."""
     return (
         entry.mode == fingerprint.mode
+        and entry.source_hash == reference_hash(entry.name)
         and entry.graph_versions == graph_versions()
         and entry.graph_hash is not None
         and entry.graph_hash == fingerprint.graph_hash
@@ -108,8 +105,6 @@ def _differences(vector: Vector, entry: Known, yardstick: Yardstick) -> tuple[Di
     known = centre(entry.vectors)
     rows = zip(FEATURES, vector, known, yardstick.differences(vector, known), strict=True)
     return tuple(
-        Difference(
-            feature=name, meaning=FEATURES[name], candidate=mine, known=other, units=units
-        )
+        Difference(feature=name, meaning=FEATURES[name], candidate=mine, known=other, units=units)
         for name, mine, other, units in sorted(rows, key=lambda row: -row[3])
     )

@@ -38,35 +38,40 @@ class Plain(ast.NodeTransformer):
         own = name in self._syntax.rebound and name not in FIXED
         return f"{OWN}/{name}" if own else name
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def _path(self, node: ast.expr) -> str | None:
+        """What an imported name stands for, by the shortest of the paths to it."""
+        path = self._syntax.resolve(node)
+        return path and path.replace("lra_design.interface.", "lra_design.")
+
+    def visit_Import(self, node: ast.Import) -> None:
         """Dropped."""
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """Dropped."""
 
-    def visit_Pass(self, node: ast.Pass) -> None:  # noqa: N802
+    def visit_Pass(self, node: ast.Pass) -> None:
         """Dropped."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         """A text that stands alone does nothing."""
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """Only what is raised, not what it says."""
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return ast.Raise(exc=self.visit(error) if error else None, cause=None)
 
-    def visit_Assert(self, node: ast.Assert) -> ast.AST:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
         """Without its message."""
         return ast.Assert(test=self.visit(node.test), msg=None)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """An assignment, or nothing."""
         if node.value is None:
             return None
         return ast.Assign(targets=[self.visit(node.target)], value=self.visit(node.value))
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """The names bound in it are its own."""
         node.name, node.returns = self._name(node.name), None
         bound = frozenset(_bound(node))
@@ -78,7 +83,7 @@ class Plain(ast.NodeTransformer):
         self._selves.pop()
         return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """Its name is the author's."""
         node.name = self._name(node.name)
         return self.generic_visit(node)
@@ -87,14 +92,14 @@ class Plain(ast.NodeTransformer):
         """Without its annotation."""
         return ast.arg(arg=self._name(node.arg), annotation=None)
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         """The path of what was imported under it, or whose name it is."""
-        path = self._syntax.resolve(node)
+        path = self._path(node)
         return ast.Name(id=path or self._name(node.id), ctx=node.ctx)
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """The path of what was imported, or an attribute that may be the author's."""
-        if path := self._syntax.resolve(node):
+        if path := self._path(node):
             return ast.Name(id=path, ctx=node.ctx)
         own = self._is_self(node.value) and node.attr in self._attributes
         attribute = f"{OWN}/{node.attr}" if own else node.attr
@@ -103,9 +108,9 @@ class Plain(ast.NodeTransformer):
     def _is_self(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id in self._selves
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         """Keywords of the author's functions are the author's; so are the axes in a pattern."""
-        path = self._syntax.resolve(node.func) or ""
+        path = self._path(node.func) or ""
         if path == "torch.einsum" or path.startswith("einops."):
             _number_axes(node, r"[A-Za-z]" if path == "torch.einsum" else r"[A-Za-z_]\w*")
         elif self._is_own_function(node.func):
@@ -118,7 +123,7 @@ class Plain(ast.NodeTransformer):
             return self._is_self(node.value) and node.attr in self._attributes
         return isinstance(node, ast.Name) and self._name(node.id).startswith(OWN)
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         """2.0 is 2, and the text that names an attribute is that name."""
         value = node.value
         if isinstance(value, float) and value.is_integer():
@@ -134,7 +139,9 @@ def _attributes(syntax: Syntax) -> Iterator[str]:
         match node:
             case ast.Attribute(attr=name, ctx=ast.Store()):
                 yield name
-            case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=str(name)), *_]):
+            case ast.Call(
+                func=ast.Attribute(attr=method), args=[ast.Constant(value=str(name)), *_]
+            ):
                 yield from [name] if method.startswith("register_") else []
             case ast.ClassDef(body=body):
                 for statement in body:

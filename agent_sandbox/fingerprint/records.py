@@ -19,10 +19,11 @@ class Fingerprint:
     mechanism: str
     """Name of the class."""
     source: str
+    """The text of the file."""
     source_hash: str
     mode: Mode
     behaviour: dict[str, float]
-    """By the names of `features.FEATURES`, each a mean over draws of weights and inputs."""
+    """By the names of `features.FEATURES`; each is a mean over draws of weights and inputs."""
     graph_hash: str | None
     """Of the operations of one forward; None when they could not be recorded."""
     flops_exponent: float | None
@@ -84,11 +85,12 @@ class Neighbour:
 class Nearest:
     """The known mechanisms in order of their distance from a candidate."""
 
+    fingerprint: Fingerprint
     neighbours: tuple[Neighbour, ...]
     same_below: float
     """Two fingerprints of one mechanism are nearer than this in 95 of 100 cases."""
     differences: tuple[Difference, ...]
-    """From the nearest, the largest first."""
+    """In every feature from the first of the neighbours, the largest first."""
     stale: tuple[str, ...]
     """References whose file has changed since their fingerprint was made."""
     missing: tuple[str, ...]

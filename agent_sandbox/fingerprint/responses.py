@@ -116,9 +116,9 @@ def _single_inputs(y: dict[str, Tensor]) -> dict[str, float]:
     """One input earlier, the position's own, and all others, made larger."""
     later = {name: output_BLD[:, -3:] for name, output_BLD in y.items()}
     last = {name: output_BLD[:, -1] for name, output_BLD in y.items()}
-    moved = [later[name] - later["x"] for name in ("token_10", "token_100")]
+    by_10, by_100 = (later[name] - later["x"] for name in ("token_10", "token_100"))
     return {
-        "token_degree": growth(*moved, 10.0),
+        "token_degree": growth(by_10, by_100, 10.0),
         "token_capture": change(later["token_100"], later["x"]),
         "own_degree": growth(last["x"], last["own_2"], 2.0),
         "own_degree_large": growth(last["x"], last["own_100"], 100.0),

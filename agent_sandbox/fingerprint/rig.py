@@ -66,12 +66,11 @@ class Rig:
         built.set_parameters(moved(built.parameters(), Draw(seed, "jitter")))
         return built
 
-    def rebuild(self, like: Built, **changed: int) -> Built:
+    def rebuild(self, like: Built, config: MechanismConfig) -> Built:
         """Another size of it, with the same weights wherever these have the same shape.
 
         The others are drawn anew: in which order a mechanism draws its weights is no behaviour.
         """
-        config = replace(like.setup.config, **changed)
         setup = replace(like.setup, config=config, seed=like.setup.seed + 1)
         built, weights = self._built(setup), like.parameters()
         own = built.parameters()

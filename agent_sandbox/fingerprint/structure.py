@@ -62,11 +62,11 @@ def structure(source: str) -> Structure | None:
 class _Sorted(ast.NodeTransformer):
     """Puts what stands in a module and in a class in the order of its digest."""
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.body = sorted((s for s in node.body if not _is_claim(s)), key=_rough_digest)
         return node
 
-    def visit_Module(self, node: ast.Module) -> ast.AST:  # noqa: N802
+    def visit_Module(self, node: ast.Module) -> ast.AST:
         self.generic_visit(node)
         node.body = sorted(node.body, key=_rough_digest)
         return node

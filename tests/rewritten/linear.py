@@ -1,4 +1,4 @@
-"""Linear attention by a cumulative sum of outer products, with the sum of keys as one more value."""
+"""Linear attention by a cumulative sum of outer products; the sum of keys is one more value."""
 
 from __future__ import annotations
 

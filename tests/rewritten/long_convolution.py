@@ -1,4 +1,4 @@
-"""The gated long convolution as a product with Toeplitz matrices, its kernel put together by hand."""
+"""The gated long convolution as a product with Toeplitz matrices, its kernel made by hand."""
 
 from __future__ import annotations
 
