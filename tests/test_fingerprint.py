@@ -158,7 +158,7 @@ def test_every_reference_is_nearest_to_itself_under_another_seed(mode: Mode) -> 
         for index, vector in enumerate(entry.vectors):
             others = entry.vectors[:index] + entry.vectors[index + 1 :]
             known = {**centres, entry.name: centre(others)}
-            found = min(known, key=lambda name: YARDSTICK.distance(vector, known[name]))  # noqa: B023
+            found = min(known, key=lambda name: YARDSTICK.distance(vector, known[name]))
             assert found == entry.name, f"seed {index} of {entry.name}"
 
 

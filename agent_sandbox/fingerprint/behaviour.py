@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agent_sandbox.fingerprint.features import FEATURES
-from agent_sandbox.fingerprint.influence import block_features, influence_features
+from agent_sandbox.fingerprint.influence import block_features, far_features, influence_features
 from agent_sandbox.fingerprint.measures import change
 from agent_sandbox.fingerprint.responses import EXAMPLES, response_features
 from agent_sandbox.fingerprint.rig import D_MODEL, MAX_SEQ_LEN, NUM_HEADS, Rig, derivative
@@ -21,6 +21,8 @@ SHORTEST = 80
 """Lengths are drawn from here to `MAX_SEQ_LEN`."""
 NUM_ROWS = 40
 """Pairs of a position and an output channel whose derivatives a map is made of."""
+LONG, LONG_ROWS = 1024, 2
+"""Windows and chunks are often longer than `MAX_SEQ_LEN`."""
 NEAR = (7, 4)
 """How far before the watched position the near inputs begin, and end."""
 
@@ -40,6 +42,7 @@ def _round(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
     length = 2 * draw.integer(SHORTEST // 2, MAX_SEQ_LEN // 2)
     return {
         **_influence(built, draw, length),
+        **_far(rig, built, draw),
         **_blocks(built, draw, length),
         **response_features(built.forward, draw, length, D_MODEL),
         **_other_builds(rig, built, draw),
@@ -57,6 +60,14 @@ def _influence(built: Built, draw: Draw, length: int) -> dict[str, float]:
         for _ in range(2)
     )
     return influence_features(at_T, one, two, causal=built.setup.config.causal)
+
+
+def _far(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
+    """From the end of inputs of `LONG` positions, which takes another build."""
+    long = rig.rebuild(built, replace(built.setup.config, max_seq_len=LONG))
+    cotangent_BLD = torch.zeros(LONG_ROWS, LONG, D_MODEL, dtype=torch.float64)
+    cotangent_BLD[:, -1] = draw.normal(LONG_ROWS, D_MODEL)
+    return far_features(derivative(long, draw.normal(*cotangent_BLD.shape), cotangent_BLD))
 
 
 def _blocks(built: Built, draw: Draw, length: int) -> dict[str, float]:

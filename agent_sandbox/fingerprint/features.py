@@ -9,7 +9,8 @@ from __future__ import annotations
 
 BEHIND = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 96))
 AHEAD = ((1, 1), (2, 4), (5, 16), (17, 64))
-"""Bins of lags, both ends included."""
+FAR = ((1, 96), (97, 192), (193, 384), (385, 768), (769, 1023))
+"""Bins of lags, both ends included; `FAR` is seen from the end of a long input."""
 SCALES = (0.01, 0.5, 2.0, 100.0)
 PERIODS = (2, 4, 8)
 STEPS = (1, 4, 16)
@@ -32,6 +33,10 @@ INFLUENCE = {
     **{
         f"ahead_{_lags(low, high)}": f"log10 influence from {_lags(low, high)} ahead, 0 = average"
         for low, high in AHEAD
+    },
+    **{
+        f"far_{_lags(low, high)}": f"log10 influence from {_lags(low, high)} back over 1,024"
+        for low, high in FAR
     },
     "first": "log10 influence of the first position, 0 = average",
     "first_four": "log10 influence of the first four positions, 0 = average",
@@ -69,6 +74,8 @@ RESPONSES = {
     "permute_past": "change of the last output when all before are permuted, 1 = as drawn anew",
     "permute_far": "the same, permuting all but the last eight",
     "swap_near": "the same, exchanging two of the last three positions, 1 = as drawn anew",
+    "permute_sharp": "permute_past where all inputs are ten times as large",
+    "swap_sharp": "swap_near where all inputs are ten times as large",
     "permute_all": "change between the output of a permuted input and the permuted output",
     "cut_start": "change of the last outputs when the first half is cut off",
     "zero_start": "change between a first half of zeros and none",

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from agent_sandbox.fingerprint.features import AHEAD, BEHIND, PERIODS, REGIONS, STEPS
+from agent_sandbox.fingerprint.features import AHEAD, BEHIND, FAR, PERIODS, REGIONS, STEPS
 from agent_sandbox.fingerprint.measures import (
     TINY,
     change,
@@ -68,6 +68,17 @@ def _profile(map_TL: Tensor, lag_TL: Tensor) -> dict[str, float]:
             density = map_TL[within_TL].mean().item() if within_TL.any() else 0.0
             found[f"{name}_{label}"] = log_density(density)
     return found
+
+
+def far_features(rows_TLD: Tensor) -> dict[str, float]:
+    """Of the derivatives of the last output of long inputs, by how far back the input is."""
+    square_L = rows_TLD.square().sum((0, 2))
+    density_L = square_L / square_L.mean().clamp(min=TINY)
+    end = len(density_L) - 1
+    return {
+        f"far_{low}-{high}": log_density(density_L[end - high : end - low + 1].mean().item())
+        for low, high in FAR
+    }
 
 
 def _breadth(share_TL: Tensor, seen_TL: Tensor) -> float:

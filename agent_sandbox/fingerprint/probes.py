@@ -55,7 +55,7 @@ class OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         answer = func(*args, **(kwargs or {}))
         leaves, form = tree_flatten((args, dict(kwargs or {})))
         given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        plain = ["_" if isinstance(leaf, Tensor) else str(leaf) for leaf in leaves]
+        plain = ["_" if isinstance(leaf, Tensor) else _text(leaf) for leaf in leaves]
         text = f"{func} {','.join(plain)} {form.num_leaves}"
         self.operations.append((text, [self._makers.get(id(t), -2) for t in given]))
         for made in tree_leaves(answer):
@@ -63,3 +63,9 @@ class OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._makers[id(made)] = len(self.operations) - 1
                 self._alive.append(made)
         return answer
+
+
+def _text(argument: object) -> str:
+    """1.0 is 1: which of them stands in a source makes no difference to an operation."""
+    integral = isinstance(argument, float) and argument.is_integer()
+    return str(int(argument) if integral else argument)  # type: ignore[call-overload]

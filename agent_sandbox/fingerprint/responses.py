@@ -11,10 +11,12 @@ from agent_sandbox.fingerprint.features import SCALES
 from agent_sandbox.fingerprint.measures import change, growth, ratio, slope, turn
 from agent_sandbox.validator.draw import Draw
 
-EXAMPLES = 4
+EXAMPLES = 3
 EDGE = 8
 """Positions at either end that are watched where the other half is cut off."""
 STEP = 0.1
+SHARP = 10.0
+"""Inputs times this: what weighs its inputs by their content, weighs few of them."""
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -50,20 +52,25 @@ def _inputs(x_BLD: Tensor, draw: Draw, order_L: Tensor) -> dict[str, Tensor]:
     half, past, far = length // 2, length - 1, length - EDGE
     past_order, far_order = (torch.tensor(_shuffled(draw, count)) for count in (past, far))
     scaled = {f"scaled_{scale:g}": scale * x_BLD for scale in SCALES}
+    orders = {
+        "permuted_past": torch.cat([x_BLD[:, past_order], x_BLD[:, past:]], 1),
+        "new_past": torch.cat([new_BLD[:, :past], x_BLD[:, past:]], 1),
+        "swapped": torch.cat([x_BLD[:, :-3], x_BLD[:, [-2, -3]], x_BLD[:, -1:]], 1),
+        "new_near": torch.cat([x_BLD[:, :-3], new_BLD[:, -3:-1], x_BLD[:, -1:]], 1),
+    }
     return {
         "x": x_BLD,
+        "sharp": SHARP * x_BLD,
+        **orders,
+        **{f"{name}_sharp": SHARP * order_BLD for name, order_BLD in orders.items()},
         "other": other_BLD,
         "sum": x_BLD + other_BLD,
         "minus": -x_BLD,
         "zeros": torch.zeros_like(x_BLD),
         "equal": x_BLD[:, :1].expand_as(x_BLD),
         **scaled,
-        "permuted_past": torch.cat([x_BLD[:, past_order], x_BLD[:, past:]], 1),
-        "new_past": torch.cat([new_BLD[:, :past], x_BLD[:, past:]], 1),
         "permuted_far": torch.cat([x_BLD[:, far_order], x_BLD[:, far:]], 1),
         "new_far": torch.cat([new_BLD[:, :far], x_BLD[:, far:]], 1),
-        "swapped": torch.cat([x_BLD[:, :-3], x_BLD[:, [-2, -3]], x_BLD[:, -1:]], 1),
-        "new_near": torch.cat([x_BLD[:, :-3], new_BLD[:, -3:-1], x_BLD[:, -1:]], 1),
         "permuted": x_BLD[:, order_L],
         "zero_start": _times(x_BLD, slice(0, half), 0.0),
         "zero_end": _times(x_BLD, slice(half, length), 0.0),
@@ -87,13 +94,15 @@ def _times(x_BLD: Tensor, where: slice, factor: float) -> Tensor:
 def _order(y: dict[str, Tensor], order_L: Tensor) -> dict[str, float]:
     last = {name: output_BLD[:, -1] for name, output_BLD in y.items()}
 
-    def moved(permuted: str, new: str) -> float:
-        return ratio(change(last[permuted], last["x"]), change(last[new], last["x"]))
+    def moved(permuted: str, new: str, base: str = "x") -> float:
+        return ratio(change(last[permuted], last[base]), change(last[new], last[base]))
 
     return {
         "permute_past": moved("permuted_past", "new_past"),
         "permute_far": moved("permuted_far", "new_far"),
         "swap_near": moved("swapped", "new_near"),
+        "permute_sharp": moved("permuted_past_sharp", "new_past_sharp", "sharp"),
+        "swap_sharp": moved("swapped_sharp", "new_near_sharp", "sharp"),
         "permute_all": change(y["permuted"], y["x"][:, order_L]),
     }
 

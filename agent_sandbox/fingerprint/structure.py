@@ -49,10 +49,12 @@ def structure(source: str) -> Structure | None:
         return None
     try:
         tree = Plain(syntax).visit(syntax.tree)
+        layout = _digest(_tokens(tree, lambda name: name.rpartition("/")[2]))
+        tree = _Sorted().visit(tree)
         anonymous = [token for token in _tokens(tree, _anonymous) if token != END]
         return Structure(
-            layout=_digest(_tokens(tree, lambda name: name.rpartition("/")[2])),
-            form=_digest(_tokens(_Sorted().visit(tree), _numbering())),
+            layout=layout,
+            form=_digest(_tokens(tree, _numbering())),
             pieces=frozenset(zip(*(anonymous[start:] for start in range(PIECE)), strict=False)),
         )
     except RecursionError:
