@@ -132,7 +132,7 @@ def show_margin(file: Path, mode: Mode, isolation: Isolation) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("files", nargs="*", type=Path)
     asked = parser.parse_args()
     known = {} if asked.all else kept(asked.seeds)
