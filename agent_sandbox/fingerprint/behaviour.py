@@ -40,6 +40,7 @@ def behaviour(rig: Rig, seed: int, advance: Callable[[], None]) -> dict[str, flo
 def _round(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
     """The features of one draw of weights."""
     length = 2 * draw.integer(SHORTEST // 2, MAX_SEQ_LEN // 2)
+    built.forward(torch.zeros(1, length, D_MODEL))  # what is no output has no derivative either
     return {
         **_influence(built, draw, length),
         **_far(rig, built, draw),

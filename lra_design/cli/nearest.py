@@ -51,7 +51,7 @@ def nearest(
 
     with isolation(level) as walls:
         found = find_nearest(fingerprint(source, walls, mode=mode, advance=_progress()))
-    click.echo(to_json(found, indent=2) if as_json else "\n".join(_report(found)))
+    click.echo(to_json(found, indent=2) if as_json else "\n".join(report(found)))
 
 
 def _progress() -> Callable[[], None]:
@@ -68,7 +68,8 @@ def _progress() -> Callable[[], None]:
     return advance
 
 
-def _report(found: Nearest) -> Iterator[str]:
+def report(found: Nearest) -> Iterator[str]:
+    """The lines of an answer: copies first, then the nearest and how to read the distances."""
     taken = found.fingerprint
     size, seconds = len(taken.behaviour), taken.seconds
     yield f"{taken.mechanism} ({taken.mode}): {size} features in {seconds:.1f} s"
