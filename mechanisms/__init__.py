@@ -9,14 +9,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHELF: dict[str, tuple[str, ...]] = {
-    "attention": ("softmax",),
-    "sparse attention": ("local_window",),
-    "kernel and low-rank attention": ("linear",),
-    "token mixing": (),
-    "convolution": ("long_convolution",),
-    "state space": (),
-    "gated recurrence": (),
-    "floor": ("mean",),
+    "attention": ("softmax", "rotary_softmax"),
+    "sparse attention": (
+        "local_window",
+        "strided_sparse",
+        "longformer",
+        "bigbird",
+        "reformer",
+        "sinkhorn",
+        "h_transformer_1d",
+    ),
+    "kernel attention": (
+        "linear",
+        "performer",
+        "cosformer",
+        "linformer",
+        "nystromformer",
+        "skyformer",
+        "luna",
+    ),
+    "token mixing": ("synthesizer", "fnet", "attention_free"),
+    "convolution": ("long_convolution", "sgconv", "multires_convolution", "hyena"),
+    "state space": ("s4d", "dss", "s5", "lru", "mega"),
+    "gated recurrence": (
+        "retnet",
+        "gla",
+        "hgrn2",
+        "deltanet",
+        "mamba",
+        "mamba2",
+        "rwkv",
+        "min_gru",
+    ),
+    "floor": ("mean", "identity"),
 }
 """The files of this folder, by name, by what kind of mixing they are."""
 

@@ -22,6 +22,8 @@ class Case:
     K: int = 4
     max_seq_len: int | None = None
     """None: L."""
+    layer: tuple[int, int] = (0, 1)
+    """Its index and how many there are."""
     hyperparameters: dict[str, object] = field(default_factory=dict)
     tolerance: float = 1e-9
     """Absolute, in float64: far above the order of the sums, far below any mistake."""
