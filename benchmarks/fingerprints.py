@@ -1,6 +1,6 @@
 """The fingerprints of all references: measures them, writes them, and says how they tell apart.
 
-    python benchmarks/fingerprints.py [--all] [--seeds N] [FILE ...]
+    python benchmarks/fingerprints.py [--all] [--seeds N] [--workers N] [FILE ...]
 
 Writes `agent_sandbox/fingerprint/known.json`, measuring only what is missing there or was made
 from another source, with other features or another number of seeds; `--all` measures everything
@@ -18,6 +18,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -81,6 +82,18 @@ def measured(name: str, mode: Mode, num_seeds: int, isolation: Isolation) -> Kno
     )
 
 
+def measure_missing(
+    known: dict[tuple[str, Mode], Known], num_seeds: int, num_workers: int, isolation: Isolation
+) -> None:
+    """Adds to `known`, and writes the file after each: what was measured survives a Ctrl-C."""
+    wanted = [(name, mode) for name in REFERENCES for mode in supported(reference_source(name))]
+    missing = [key for key in wanted if key not in known]
+    with ThreadPoolExecutor(num_workers) as pool:
+        for entry in pool.map(lambda key: measured(*key, num_seeds, isolation), missing):
+            known[entry.name, entry.mode] = entry
+            write([known[key] for key in sorted(known)])
+
+
 def write(entries: Sequence[Known]) -> None:
     """One vector a line, so that a change of one mechanism is a change of its lines."""
     blocks = []
@@ -132,15 +145,13 @@ def show_margin(file: Path, mode: Mode, isolation: Isolation) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("files", nargs="*", type=Path)
     asked = parser.parse_args()
     known = {} if asked.all else kept(asked.seeds)
     with open_isolation() as isolation:
-        for name in REFERENCES:
-            for mode in supported(reference_source(name)):
-                if (name, mode) not in known:
-                    known[name, mode] = measured(name, mode, asked.seeds, isolation)
+        measure_missing(known, asked.seeds, asked.workers, isolation)
         entries = [known[key] for key in sorted(known)]
         write(entries)
         yardstick = Yardstick(entries)
