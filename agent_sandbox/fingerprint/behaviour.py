@@ -64,11 +64,16 @@ def _influence(built: Built, draw: Draw, length: int) -> dict[str, float]:
 
 
 def _far(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
-    """From the end of inputs of `LONG` positions, which takes another build."""
+    """From within inputs of `LONG` positions, which takes another build.
+
+    Not from their end: what stands there may see more than the rest.
+    """
+    at = 3 * LONG // 4
     long = rig.rebuild(built, replace(built.setup.config, max_seq_len=LONG))
     cotangent_BLD = torch.zeros(LONG_ROWS, LONG, D_MODEL, dtype=torch.float64)
-    cotangent_BLD[:, -1] = draw.normal(LONG_ROWS, D_MODEL)
-    return far_features(derivative(long, draw.normal(*cotangent_BLD.shape), cotangent_BLD))
+    cotangent_BLD[:, at] = draw.normal(LONG_ROWS, D_MODEL)
+    rows_BLD = derivative(long, draw.normal(*cotangent_BLD.shape), cotangent_BLD)
+    return far_features(at, rows_BLD, causal=built.setup.config.causal)
 
 
 def _blocks(built: Built, draw: Draw, length: int) -> dict[str, float]:

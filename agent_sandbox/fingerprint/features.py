@@ -9,8 +9,8 @@ from __future__ import annotations
 
 BEHIND = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 96))
 AHEAD = ((1, 1), (2, 4), (5, 16), (17, 64))
-FAR = ((1, 96), (97, 192), (193, 384), (385, 768), (769, 1023))
-"""Bins of lags, both ends included; `FAR` is seen from the end of a long input."""
+FAR = ((1, 128), (129, 256), (257, 512), (513, 768))
+"""Bins of lags, both ends included; `FAR` is seen from within a long input."""
 SCALES = (0.01, 0.5, 2.0, 100.0)
 PERIODS = (2, 4, 8)
 STEPS = (1, 4, 16)
@@ -38,6 +38,8 @@ INFLUENCE = {
         f"far_{_lags(low, high)}": f"log10 influence from {_lags(low, high)} back over 1,024"
         for low, high in FAR
     },
+    "far_none": "share of the positions in sight over 1,024 without any influence",
+    "far_ahead": "log10 influence of the last quarter of 1,024, seen from before it",
     "first": "log10 influence of the first position, 0 = average",
     "first_four": "log10 influence of the first four positions, 0 = average",
     "none": "share of the positions in sight without any influence",

@@ -70,14 +70,19 @@ def _profile(map_TL: Tensor, lag_TL: Tensor) -> dict[str, float]:
     return found
 
 
-def far_features(rows_TLD: Tensor) -> dict[str, float]:
-    """Of the derivatives of the last output of long inputs, by how far back the input is."""
+def far_features(at: int, rows_TLD: Tensor, *, causal: bool) -> dict[str, float]:
+    """Of the derivatives of the output at one position of long inputs, by how far the input is."""
     square_L = rows_TLD.square().sum((0, 2))
     density_L = square_L / square_L.mean().clamp(min=TINY)
-    end = len(density_L) - 1
-    return {
-        f"far_{low}-{high}": log_density(density_L[end - high : end - low + 1].mean().item())
+    found = {
+        f"far_{low}-{high}": log_density(density_L[at - high : at - low + 1].mean().item())
         for low, high in FAR
+    }
+    seen_L = density_L[: at + 1] if causal else density_L
+    return {
+        **found,
+        "far_none": (seen_L < NOTHING).double().mean().item(),
+        "far_ahead": log_density(density_L[at + 1 :].mean().item()),
     }
 
 

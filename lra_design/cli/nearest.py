@@ -101,11 +101,11 @@ def _line(neighbour: Neighbour, mode: str) -> str:
 
 def _reading(found: Nearest) -> str:
     """What the smallest distance means, from what was measured on the known mechanisms."""
-    first = found.neighbours[0]
+    alike = [n.name for n in found.neighbours if n.distance <= found.same_below]
     verdict = (
-        f"so these probes do not tell it from {first.name}."
-        if first.distance <= found.same_below
-        else f"so it is not {first.name} as that stands, but may be a variation of it."
+        f"so it may be the same as {' or '.join(alike)}."
+        if alike
+        else f"so it is not {found.neighbours[0].name} as that stands, but may vary it."
     )
     return (
         f"One mechanism with other weights and inputs is nearer to itself than "
