@@ -20,6 +20,8 @@ Within a chunk of 64 positions, K, V, beta as matrices (I, K), (I, K), (I, 1):
 Differences from the paper: S is carried over the chunks by an odd-even scan of the pairs
 (1 - K^T W, K^T U) and not one by one, which costs a product of (K, K) matrices more for each
 chunk; all but the projections is in float32 under autocast.
+
+`kernel` is `torch`, or `fla-delta-rule`, the same operator by flash-linear-attention on CUDA.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CHUNK = 64
 CONV_WIDTH = 4
@@ -46,11 +49,14 @@ class DeltaNet(Mechanism):
     supports_bidirectional: ClassVar[bool] = False
     claimed_cost: ClassVar[float | None] = 1.0
 
-    def __init__(self, config: MechanismConfig) -> None:
-        """Raises ValueError unless `config.causal`: the paper has no other form."""
+    def __init__(self, config: MechanismConfig, kernel: str = "torch") -> None:
+        """Raises ValueError unless `config.causal`, or for a kernel that is none or not here."""
         super().__init__(config)
         if not config.causal:
             raise ValueError("DeltaNet has no bidirectional form, build it with config.causal True")
+        if kernel not in ("torch", "fla-delta-rule"):
+            raise ValueError(f"kernel must be torch or fla-delta-rule, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         d_model = config.d_model
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.conv = nn.Conv1d(3 * d_model, 3 * d_model, CONV_WIDTH, groups=3 * d_model, bias=False)
@@ -67,7 +73,7 @@ class DeltaNet(Mechanism):
         window_BWE = F.pad(self.qkv(x), (0, 0, CONV_WIDTH - 1, 0))
         beta_BLH = self.beta(x)
         with torch.autocast(x.device.type, enabled=False):
-            y_BHLK = _delta(*self._heads(window_BWE, beta_BLH))
+            y_BHLK = self._mix(*self._heads(window_BWE, beta_BLH))
             y_BLD = self._normalise(y_BHLK)
         out_BLD: Tensor = self.dropout(self.out(y_BLD))
         return out_BLD
@@ -114,6 +120,14 @@ class DeltaNet(Mechanism):
         q_BHLK = _unit(q_BHLK) / math.sqrt(q_BHLK.shape[-1])
         beta_BHL1 = beta_BLH.to(dtype).sigmoid().mT[..., None]
         return q_BHLK, _unit(k_BHLK), v_BHLK, beta_BHL1
+
+    def _mix(self, *parts_BHLK: Tensor) -> Tensor:
+        """S_t^T q_t, `(B, H, L, K)`, of q, k, v and beta."""
+        if self.fast is None:
+            return _delta(*parts_BHLK)
+        q_BLHK, k_BLHK, v_BLHK, beta_BLH1 = (part.transpose(1, 2) for part in parts_BHLK)
+        y_BLHK: Tensor = self.fast(q_BLHK, k_BLHK, v_BLHK, beta_BLH1[..., 0], scale=1.0)[0]
+        return y_BLHK.transpose(1, 2)
 
     def _normalise(self, y_BHLK: Tensor) -> Tensor:
         """`(B, L, D)`."""

@@ -15,6 +15,8 @@ of the past. S is made once for each chunk of 16 positions, by an odd-even scan 
 a chunk the decay from s to t is the exponential of a difference of cumulated logarithms that is
 never positive, (B, H, L, 16, K) numbers, which is what the paper's second level of chunks does on
 its diagonal blocks. Gates and sums are in float32 under autocast.
+
+`kernel` is `torch`, or `fla-gla`, the same operator by flash-linear-attention on CUDA.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CHUNK = 16
 EPSILON = 1e-5
@@ -44,10 +47,17 @@ class GatedLinearAttention(Mechanism):
         "temperature": {"type": "float", "low": 1.0, "high": 32.0, "log": True},
     }
 
-    def __init__(self, config: MechanismConfig, rank: int = 16, temperature: float = 16.0) -> None:
+    def __init__(
+        self,
+        config: MechanismConfig,
+        rank: int = 16,
+        temperature: float = 16.0,
+        kernel: str = "torch",
+    ) -> None:
         """rank: inner width of the gate's projection. temperature: the root taken of the gate.
 
-        Raises ValueError when one is not positive, or unless `config.causal`.
+        Raises ValueError when one is not positive, for a kernel that is none or not here, or
+        unless `config.causal`.
         """
         super().__init__(config)
         if not config.causal:
@@ -56,6 +66,9 @@ class GatedLinearAttention(Mechanism):
             raise ValueError(f"rank must be at least 1, found {rank}")
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, found {temperature}")
+        if kernel not in ("torch", "fla-gla"):
+            raise ValueError(f"kernel must be torch or fla-gla, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         d_model, num_heads = config.d_model, config.num_heads
         self.temperature = temperature
         self.key_dim = math.ceil(d_model / num_heads / 2)
@@ -78,7 +91,7 @@ class GatedLinearAttention(Mechanism):
         parts = (self.query(x), self.key(x), self.value(x), self.forget(x))
         with torch.autocast(x.device.type, enabled=False):
             q_BHLK, k_BHLK, v_BHLV, log_BHLK = self._heads(*parts)
-            y_BHLV = _attend(q_BHLK, k_BHLK, v_BHLV, log_BHLK)
+            y_BHLV = self._mix(q_BHLK, k_BHLK, v_BHLV, log_BHLK)
             y_BLD = self._normalise(y_BHLV)
         out_BLD: Tensor = self.dropout(self.out(F.silu(self.gate(x)) * y_BLD))
         return out_BLD
@@ -109,6 +122,14 @@ class GatedLinearAttention(Mechanism):
         )
         log_BHLK = (F.logsigmoid(forget_BHLK) / self.temperature).clamp(min=LEAST_LOG)
         return q_BHLK / math.sqrt(self.key_dim), k_BHLK, v_BHLV, log_BHLK
+
+    def _mix(self, q_BHLK: Tensor, k_BHLK: Tensor, v_BHLV: Tensor, log_BHLK: Tensor) -> Tensor:
+        """S_t^T q_t, `(B, H, L, V)`."""
+        if self.fast is None:
+            return _attend(q_BHLK, k_BHLK, v_BHLV, log_BHLK)
+        parts = (part.transpose(1, 2) for part in (q_BHLK, k_BHLK, v_BHLV, log_BHLK))
+        y_BLHV: Tensor = self.fast(*parts, scale=1.0)[0]
+        return y_BLHV.transpose(1, 2)
 
     def _normalise(self, y_BHLV: Tensor) -> Tensor:
         """`(B, L, D)`."""

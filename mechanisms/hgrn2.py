@@ -20,6 +20,8 @@ the past. S is made once for each chunk of 16 positions, by an odd-even scan ove
 chunk the decay from s to t is the exponential of a difference of cumulated logarithms that is never
 positive, (B, H, L, 16, K) numbers. Gates and sums are in float32 under autocast. Padding adds
 nothing to S.
+
+`kernel` is `torch`, or `fla-gla`, the same operator by flash-linear-attention on CUDA.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CHUNK = 16
 EPSILON = 1e-5
@@ -44,8 +47,12 @@ class HGRN2(Mechanism):
 
     claimed_cost: ClassVar[float | None] = 1.0
 
-    def __init__(self, config: MechanismConfig) -> None:
+    def __init__(self, config: MechanismConfig, kernel: str = "torch") -> None:
+        """Raises ValueError for a kernel that is none, or not here."""
         super().__init__(config)
+        if kernel not in ("torch", "fla-gla"):
+            raise ValueError(f"kernel must be torch or fla-gla, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         self.lower_bound = config.layer_index / config.num_layers
         self.query = nn.Linear(config.d_model, config.d_model, bias=False)
         self.forget = nn.Linear(config.d_model, config.d_model, bias=False)
@@ -60,11 +67,11 @@ class HGRN2(Mechanism):
         with torch.autocast(x.device.type, enabled=False):
             q_BHLK, k_BHLK, v_BHLK, log_BHLK = self._heads(*parts)
             if self.config.causal:  # padding stands on the right: no real position sees it
-                y_BHLK = _attend(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
+                y_BHLK = self._mix(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
             else:
                 if key_padding_mask is not None:
                     k_BHLK = k_BHLK.masked_fill(key_padding_mask[:, None, :, None], 0.0)
-                y_BHLK = _attend_both_ways(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
+                y_BHLK = self._mix_both_ways(q_BHLK, k_BHLK, v_BHLK, log_BHLK)
             y_BLD = self._normalise(y_BHLK)
         out_BLD: Tensor = self.dropout(self.out(y_BLD))
         return out_BLD
@@ -109,17 +116,24 @@ class HGRN2(Mechanism):
         log_BHLK = torch.log1p(-k_BHLK) if self.lower_bound else F.logsigmoid(forget_BHLK)
         return q_BHLK.sigmoid(), k_BHLK, F.silu(v_BHLV), log_BHLK.clamp(min=LEAST_LOG)
 
+    def _mix(self, q_BHLK: Tensor, k_BHLK: Tensor, v_BHLV: Tensor, log_BHLK: Tensor) -> Tensor:
+        """S_t^T q_t, `(B, H, L, V)`."""
+        if self.fast is None:
+            return _attend(q_BHLK, k_BHLK, v_BHLV, log_BHLK)
+        parts = (part.transpose(1, 2) for part in (q_BHLK, k_BHLK, v_BHLV, log_BHLK))
+        y_BLHV: Tensor = self.fast(*parts, scale=1.0)[0]
+        return y_BLHV.transpose(1, 2)
+
+    def _mix_both_ways(self, *parts_BHLK: Tensor) -> Tensor:
+        """The sum of `_mix` over the past and over the future, both with the position itself."""
+        both = (torch.cat([part, part.flip(2)]) for part in parts_BHLK)
+        ahead_BHLK, back_BHLK = self._mix(*both).chunk(2)
+        return ahead_BHLK + back_BHLK.flip(2)
+
     def _normalise(self, y_BHLV: Tensor) -> Tensor:
         """`(B, L, D)`."""
         y_BLD: Tensor = self.norm(rearrange(y_BHLV, "B H L V -> B L (H V)"))
         return y_BLD
-
-
-def _attend_both_ways(*parts_BHLK: Tensor) -> Tensor:
-    """The sum of `_attend` over the past and over the future, both with the position itself."""
-    both = (torch.cat([part, part.flip(2)]) for part in parts_BHLK)
-    ahead_BHLK, back_BHLK = _attend(*both).chunk(2)
-    return ahead_BHLK + back_BHLK.flip(2)
 
 
 def _attend(q_BHLK: Tensor, k_BHLK: Tensor, v_BHLV: Tensor, log_BHLK: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
 Differences from the paper: expand is 1 and not 2, which leaves the parameters of softmax attention.
 The scan is an odd-even one over all of h, which is held in memory, (B, L, E, N) numbers, where the
 paper's kernel makes it again in the backward pass; it runs in float32 under autocast.
+
+`kernel` is `torch`, or `mamba-selective-scan`, the same operator by mamba-ssm, in float32, on CUDA.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CONV_WIDTH = 4
 LEAST_DELTA, MOST_DELTA = 0.001, 0.1
@@ -41,8 +44,17 @@ class Mamba(Mechanism):
         "expand": {"type": "categorical", "choices": [1, 2]},
     }
 
-    def __init__(self, config: MechanismConfig, state_size: int = 16, expand: int = 1) -> None:
-        """state_size: N. expand: E / D. Raises ValueError when one is 0, or unless causal."""
+    def __init__(
+        self,
+        config: MechanismConfig,
+        state_size: int = 16,
+        expand: int = 1,
+        kernel: str = "torch",
+    ) -> None:
+        """state_size: N. expand: E / D.
+
+        Raises ValueError when one is 0, for a kernel that is none or not here, or unless causal.
+        """
         super().__init__(config)
         if not config.causal:
             raise ValueError("Mamba has no bidirectional form, build it with config.causal True")
@@ -50,6 +62,9 @@ class Mamba(Mechanism):
             raise ValueError(f"state_size must be at least 1, found {state_size}")
         if expand < 1:
             raise ValueError(f"expand must be at least 1, found {expand}")
+        if kernel not in ("torch", "mamba-selective-scan"):
+            raise ValueError(f"kernel must be torch or mamba-selective-scan, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         d_model, inner = config.d_model, expand * config.d_model
         self.rank, self.state_size = math.ceil(d_model / 16), state_size
         self.into = nn.Linear(d_model, 2 * inner, bias=False)
@@ -73,9 +88,7 @@ class Mamba(Mechanism):
         u_BLE = self._convolve(F.pad(u_BLE, (0, 0, CONV_WIDTH - 1, 0)))
         selected = self._select(u_BLE)
         with torch.autocast(x.device.type, enabled=False):
-            decay_BLEN, add_BLEN, c_BLN, u_BLE = self._coefficients(u_BLE, *selected)
-            h_BLEN = _scan(decay_BLEN, add_BLEN)
-            y_BLE = (h_BLEN @ c_BLN[..., None])[..., 0] + self.skip_E * u_BLE
+            y_BLE = self._scan(u_BLE, *selected) + self.skip_E * u_BLE
         out_BLD: Tensor = self.dropout(self.out(F.silu(z_BLE) * y_BLE))
         return out_BLD
 
@@ -113,6 +126,16 @@ class Mamba(Mechanism):
         sizes = [self.rank, self.state_size, self.state_size]
         r_BLR, b_BLN, c_BLN = self.select(u_BLE).split(sizes, dim=2)
         return self.delta(r_BLR), b_BLN, c_BLN
+
+    def _scan(self, *parts: Tensor) -> Tensor:
+        """h_t c_t, `(B, L, E)`, of u, delta before its softplus, b and c."""
+        if self.fast is None:
+            decay_BLEN, add_BLEN, c_BLN, _ = self._coefficients(*parts)
+            return (_scan(decay_BLEN, add_BLEN) @ c_BLN[..., None])[..., 0]
+        u_BEL, delta_BEL, b_BNL, c_BNL = (part.float().mT.contiguous() for part in parts)
+        a_EN = -self.log_a_EN.float().exp()
+        y_BEL: Tensor = self.fast(u_BEL, delta_BEL, a_EN, b_BNL, c_BNL, delta_softplus=True)
+        return y_BEL.mT
 
     def _coefficients(self, *parts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """exp(delta A) and delta u b `(B, L, E, N)`, c and u, in float32 at least."""

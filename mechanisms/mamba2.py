@@ -16,6 +16,8 @@ S is made once for each chunk of 64 positions (a masked product within a chunk, 
 over chunks). The logarithm of a decay is kept above -64, below which nothing is left of the past.
 The norm divides by the largest channel before it squares. Float32 under autocast but for the
 projections and the convolution.
+
+`kernel` is `torch`, or `mamba-ssd`, the same operator by mamba-ssm on CUDA.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CHUNK = 64
 CONV_WIDTH = 4
@@ -47,8 +50,17 @@ class Mamba2(Mechanism):
         "expand": {"type": "categorical", "choices": [1, 2]},
     }
 
-    def __init__(self, config: MechanismConfig, state_size: int = 48, expand: int = 1) -> None:
-        """state_size: N. expand: E / D. Raises ValueError when one is 0, or unless causal."""
+    def __init__(
+        self,
+        config: MechanismConfig,
+        state_size: int = 48,
+        expand: int = 1,
+        kernel: str = "torch",
+    ) -> None:
+        """state_size: N. expand: E / D.
+
+        Raises ValueError when one is 0, for a kernel that is none or not here, or unless causal.
+        """
         super().__init__(config)
         if not config.causal:
             raise ValueError("Mamba-2 has no bidirectional form, build it with config.causal True")
@@ -56,6 +68,9 @@ class Mamba2(Mechanism):
             raise ValueError(f"state_size must be at least 1, found {state_size}")
         if expand < 1:
             raise ValueError(f"expand must be at least 1, found {expand}")
+        if kernel not in ("torch", "mamba-ssd"):
+            raise ValueError(f"kernel must be torch or mamba-ssd, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         num_heads, inner = config.num_heads, expand * config.d_model
         mixed = inner + 2 * state_size
         self.state_size, self.sizes = state_size, [inner, mixed, num_heads]
@@ -77,7 +92,7 @@ class Mamba2(Mechanism):
         mixed_BLM = self._convolve(F.pad(mixed_BLM, (0, 0, CONV_WIDTH - 1, 0)))
         with torch.autocast(x.device.type, enabled=False):
             u_BHLK, b_B1LN, c_B1LN, delta_BHL1, log_BHL1 = self._heads(mixed_BLM, delta_BLH)
-            y_BHLK = _attend(c_B1LN, b_B1LN, delta_BHL1 * u_BHLK, log_BHL1)
+            y_BHLK = self._mix(c_B1LN, b_B1LN, u_BHLK, delta_BHL1, log_BHL1)
             y_BLE = self._finish(y_BHLK, u_BHLK, z_BLE)
         out_BLD: Tensor = self.dropout(self.out(y_BLE))
         return out_BLD
@@ -125,6 +140,22 @@ class Mamba2(Mechanism):
             delta_BLH.mT[..., None],
             log_BLH.mT[..., None],
         )
+
+    def _mix(
+        self,
+        c_B1LN: Tensor,
+        b_B1LN: Tensor,
+        u_BHLK: Tensor,
+        delta_BHL1: Tensor,
+        log_BHL1: Tensor,
+    ) -> Tensor:
+        """S_t^T c_t, `(B, H, L, K)`."""
+        if self.fast is None:
+            return _attend(c_B1LN, b_B1LN, delta_BHL1 * u_BHLK, log_BHL1)
+        u_BLHK, b_BL1N, c_BL1N = (part.transpose(1, 2) for part in (u_BHLK, b_B1LN, c_B1LN))
+        delta_BLH, a_H = delta_BHL1[..., 0].mT, -self.log_a_H.exp()
+        y_BLHK: Tensor = self.fast(u_BLHK, delta_BLH, a_H, b_BL1N, c_BL1N, chunk_size=CHUNK)
+        return y_BLHK.transpose(1, 2)
 
     def _finish(self, y_BHLK: Tensor, u_BHLK: Tensor, z_BLE: Tensor) -> Tensor:
         """The skip, the gate and the norm, `(B, L, E)`."""

@@ -15,6 +15,8 @@ number. The norm is torchscale's, RMS without weights for the paper's GroupNorm;
 row of scores is divided by are left out, as the norm cancels them. S is made once for each chunk
 of 64 positions (a masked product within a chunk, an odd-even scan over chunks), in float32 under
 autocast.
+
+`kernel` is `torch`, or `fla-retention`, the same operator by flash-linear-attention on CUDA.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lra_design import Mechanism, MechanismConfig
+from lra_design.kernels import load_kernel
 
 CHUNK = 64
 EPSILON = 1e-6
@@ -39,11 +42,14 @@ class RetNet(Mechanism):
     supports_bidirectional: ClassVar[bool] = False
     claimed_cost: ClassVar[float | None] = 1.0
 
-    def __init__(self, config: MechanismConfig) -> None:
-        """Raises ValueError unless `config.causal`: the paper has no other form."""
+    def __init__(self, config: MechanismConfig, kernel: str = "torch") -> None:
+        """Raises ValueError unless `config.causal`, or for a kernel that is none or not here."""
         super().__init__(config)
         if not config.causal:
             raise ValueError("RetNet has no bidirectional form, build it with config.causal True")
+        if kernel not in ("torch", "fla-retention"):
+            raise ValueError(f"kernel must be torch or fla-retention, found '{kernel}'")
+        self.fast = None if kernel == "torch" else load_kernel(kernel)
         d_model, num_heads = config.d_model, config.num_heads
         self.key_dim = 2 * math.ceil(d_model / num_heads / 4)
         self.query = nn.Linear(d_model, num_heads * self.key_dim, bias=False)
@@ -67,7 +73,7 @@ class RetNet(Mechanism):
             angle_LP = self._angles(torch.arange(x.shape[1], device=x.device), q_BHLK.dtype)
             q_BHLK = _rotate(q_BHLK, angle_LP)
             k_BHLK = _rotate(k_BHLK / math.sqrt(self.key_dim), angle_LP)
-            y_BHLV = _normalise(_retain(q_BHLK, k_BHLK, v_BHLV))
+            y_BHLV = _normalise(self._mix(q_BHLK, k_BHLK, v_BHLV))
         y_BLD = F.silu(gate_BLD) * rearrange(y_BHLV, "B H L V -> B L (H V)")
         out_BLD: Tensor = self.dropout(self.out(y_BLD))
         return out_BLD
@@ -92,6 +98,13 @@ class RetNet(Mechanism):
         y_BD = F.silu(self.gate(x_t)) * rearrange(y_BH1V, "B H 1 V -> B (H V)")
         out_BD: Tensor = self.dropout(self.out(y_BD))
         return out_BD, s_BHVK
+
+    def _mix(self, *parts_BHLK: Tensor) -> Tensor:
+        """The sum over s <= t of gamma^(t - s) (q_t . k_s) v_s, `(B, H, L, V)`."""
+        if self.fast is None:
+            return _retain(*parts_BHLK)
+        y_BLHV: Tensor = self.fast(*(part.transpose(1, 2) for part in parts_BHLK), scale=1.0)[0]
+        return y_BLHV.transpose(1, 2)
 
     def _heads(self, part_BLE: Tensor) -> Tensor:
         """`(B, H, L, K or V)`, in float32 at least."""

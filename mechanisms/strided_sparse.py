@@ -39,7 +39,7 @@ class StridedSparseAttention(Mechanism):
     sequences the first term is the larger one, and the whole is measured as L^1.1 to L^1.2.
     """
 
-    claimed_cost: ClassVar[float | None] = 1.25
+    claimed_cost: ClassVar[float | None] = 1.5
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "stride": {"type": "int", "low": 16, "high": 128, "log": True},
     }

@@ -39,7 +39,7 @@ def test_the_hash_is_the_one_of_reports() -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_every_reference_is_measured_as_it_is_now(name: str) -> None:
-    """Its certificate in every mode has no warning, and its FLOPs grow as it claims."""
+    """Its certificate in every mode has no warning, and its FLOPs grow no faster than claimed."""
     found = measured().get(name)
     assert found is not None, "run benchmarks/shelf.py --missing"
     text = reference_source(name)
@@ -53,7 +53,8 @@ def test_every_reference_is_measured_as_it_is_now(name: str) -> None:
     for certificate in found.certificates:
         assert certificate.warnings == ()
         exponents = {exponent.quantity: exponent for exponent in certificate.exponents}
-        assert abs(exponents["flops"].value - claimed) < 0.35
+        # A cost that does not grow, such as an inverse between landmarks, may hide what does.
+        assert exponents["flops"].value < claimed + 0.35
     assert [timing.seq_len for timing in found.timings] == [256, 1024, 4096, 16384]
 
 

@@ -81,10 +81,9 @@ def _named(name: str, entries: list[ShelfEntry]) -> ShelfEntry:
 
 
 def _table(entries: list[ShelfEntry]) -> Table:
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("mechanism", no_wrap=True)
     for header in ("year", "modes", "params", "FLOPs", "memory", "L^", "LRA"):
         table.add_column(header, justify="right", no_wrap=True)

@@ -1,4 +1,4 @@
-# LRA408: the gradients are asked of another tensor, of a type that nobody can compare.
+# LRA408 and LRA308: the gradients are asked of another tensor, of a type that nobody can compare.
 from __future__ import annotations
 
 from typing import Any

@@ -14,7 +14,7 @@ from mechanisms.luna import CHUNK
 
 CASES = (
     Case(),
-    Case(lengths=(131, 67), H=2, K=3, hyperparameters={"packed_len": 5}),
+    Case(lengths=(71, 5), H=2, K=3, hyperparameters={"packed_len": 5}),
     Case(lengths=(2 * CHUNK,), H=2, K=3),
     Case(lengths=(1,), H=1, K=2),
 )
