@@ -70,6 +70,7 @@ FLAGS = {
     ],
     "explain": ["--json"],
     "mechanisms": ["--board", "--json"],
+    "nearest": ["--isolation", "--json", "--mode", "--unsafe-no-sandbox"],
     "new": ["--bidirectional", "--out"],
     "data": [],  # a group: its own commands have flags
     "data list": ["--json"],

@@ -18,6 +18,7 @@ from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
 from lra_design.cli.mechanisms import mechanisms
+from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
 from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.sandbox import sandbox
@@ -41,6 +42,7 @@ def cli() -> None:
 for command in (
     new,
     validate,
+    nearest,
     explain,
     mechanisms,
     data,
