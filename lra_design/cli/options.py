@@ -30,12 +30,18 @@ mode_option = click.option(
     help="What the mechanism may look at.",
 )
 task_option = click.option("--task", required=True, help="Id of a task, such as listops-mini.")
+SCALES = ("smoke", "small", "full")
 scale_option = click.option(
     "--scale",
-    type=click.Choice(["smoke", "small", "full"]),
+    type=click.Choice(SCALES),
     default="smoke",
     show_default=True,
     help="Size of the host and length of the training.",
+)
+variant_option = click.option(
+    "--variant",
+    metavar="NAME",
+    help="Another recipe of the same scale, such as skyformer; `lra-design recipe` names them.",
 )
 seed_option = click.option(
     "--seed",
