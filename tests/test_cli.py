@@ -101,6 +101,7 @@ FLAGS = {
         "--set",
         "--task",
         "--unsafe-no-sandbox",
+        "--variant",
     ],
     "tune": [
         "--isolation",
@@ -112,6 +113,7 @@ FLAGS = {
         "--task",
         "--trials",
         "--unsafe-no-sandbox",
+        "--variant",
     ],
     "validate": [
         "--fast",
@@ -155,6 +157,7 @@ def test_the_commands_and_their_flags() -> None:
         (["validate", SOFTMAX, "--output", "a", "--output", "b"], 2, "a --format for each"),
         (["train", SOFTMAX, "--task", "listops-minni"], 2, "Did you mean 'listops-mini'"),
         (["train", SOFTMAX, "--task", "text-1k-v1", "--scale", "full"], 2, "It has: small"),
+        (["train", SOFTMAX, "--task", "listops-mini", "--variant", "s5"], 2, "It has: mini"),
         (["train", SOFTMAX], 2, "--task"),
         (["design", "--task", "listopsmini"], 2, "Did you mean 'listops-mini'"),
         (["design", "--attempts", "0"], 2, "--attempts"),

@@ -13,6 +13,7 @@ import pytest
 
 from agent_sandbox.isolation import Isolation
 from lra_design.cli import run
+from lra_design.cli.options import make_job
 from lra_design.errors import CandidateRefused, RecordError, UsageError
 from lra_design.records import HostConfig, TrainConfig, from_json, to_json
 from mechanisms import reference_source
@@ -261,6 +262,13 @@ def test_the_json_holds_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> 
     assert shown["parameter_cap"] == int(1.1 * shown["softmax_parameters"])
     assert shown["epochs"] == pytest.approx(50_000 * 16 / 147_086)
     assert shown["max_tokens"] == 50_000 * 16 * 2 * 4_000
+
+
+def test_a_variant_is_trained_when_it_is_asked_for() -> None:
+    file = Path(__file__).parent.parent / "mechanisms" / "mean.py"
+    by_name = make_job(file, "text-v1", "small", "causal", 0, variant="skyformer")
+    assert by_name.train == get_recipe("text-v1", "small", "skyformer").train
+    assert make_job(file, "text-v1", "small", "causal", 0).train.num_steps == 20_000
 
 
 WIDENS = textwrap.dedent("""
