@@ -264,6 +264,24 @@ def test_the_json_holds_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> 
     assert shown["max_tokens"] == 50_000 * 16 * 2 * 4_000
 
 
+def test_the_page_shows_the_numbers_that_are_used() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
+    rows = {tuple(row[:3]): row[3:] for row in re.findall(9 * r"\| `?([^|`]+?)`? " + r"\|\n", text)}
+    for task, scale, variant in EVERY:
+        if scale == "smoke" or "-release-" in task:
+            continue
+        host, config = variant.recipe
+        assert rows.pop((task, scale, variant.name)) == (
+            f"{host.num_layers} x {host.d_model}",
+            f"{config.num_steps:,} x {config.batch_size}",
+            f"{config.num_steps * config.batch_size / get_task(task).sizes['train']:.3g}",
+            f"{config.learning_rate:g}",
+            f"{round(config.warmup_fraction * config.num_steps):,}",
+            f"{softmax_parameters(host, task_shape(get_task(task))):,}",
+        )
+    assert set(rows) <= {("task", "scale", "recipe"), ("---", "---", "---")}
+
+
 def test_a_variant_is_trained_when_it_is_asked_for() -> None:
     file = Path(__file__).parent.parent / "mechanisms" / "mean.py"
     by_name = make_job(file, "text-v1", "small", "causal", 0, variant="skyformer")
