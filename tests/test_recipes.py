@@ -8,7 +8,6 @@ import re
 import textwrap
 from pathlib import Path
 
-import optuna
 import pytest
 
 from agent_sandbox.isolation import Isolation
@@ -32,7 +31,6 @@ from trainers.recipes import (
     recipe_space,
     variant_names,
 )
-from trainers.study import trial_job
 from trainers.training import train
 
 EVERY = [(task, scale, v) for (task, scale), variants in VARIANTS.items() for v in variants]
@@ -137,10 +135,10 @@ def test_the_line_of_a_linear_schedule() -> None:
 
 @pytest.mark.parametrize(("task", "scale", "variant"), EVERY, ids=IDS)
 def test_every_number_has_a_source(task: str, scale: str, variant: Variant) -> None:
-    fields = {
-        field.name for part in (HostConfig, TrainConfig) for field in dataclasses.fields(part)
-    }
-    assert set(variant.sources) == fields - {"causal"}  # which --mode sets
+    table = recipes._DOCUMENT[variant.name]
+    given = set(table["defaults"]).union(*table["tasks"]) - {"ids"}
+    derived = {"num_warmup_steps": "warmup_fraction", "num_evaluations": "evaluate_every"}
+    assert set(variant.sources) == {derived.get(name, name) for name in given}
     assert all(re.match("as |ours: ", source) for source in variant.sources.values())
     if scale != "smoke":
         assert re.search(r"\w+/\w+ .* commit [0-9a-f]{7}$", variant.source)
@@ -307,14 +305,31 @@ WIDENS = textwrap.dedent("""
             return self.out(self.into(x))
 """)
 TINY = Recipe(
-    HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
-    TrainConfig(num_steps=2, batch_size=5, learning_rate=1e-3, weight_decay=0.01, evaluate_every=2),
+    HostConfig(
+        d_model=6,
+        num_heads=2,
+        num_layers=1,
+        d_mlp=7,
+        causal=True,
+        positions="none",
+        dropout=0.1,
+    ),
+    TrainConfig(
+        num_steps=2,
+        batch_size=5,
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        schedule="linear",
+        evaluate_every=2,
+    ),
 )
+"""With dropout and a linear schedule, as the recipes of the small size: what is replayed must draw
+the same masks."""
 
 
 def _trial(width: int) -> Job:
-    values = {"recipe.learning_rate": 1e-3, "recipe.weight_decay": 1e-2, "width": width}
-    return trial_job(optuna.trial.FixedTrial(values), _job(TINY, WIDENS))
+    """What a study asks to be trained when it draws this width."""
+    return _job(TINY, WIDENS, setting="tuned", hyperparameters={"width": width})
 
 
 def test_the_cap_holds_for_every_trial_of_a_tuning(isolation: Isolation, tmp_path: Path) -> None:
@@ -333,10 +348,3 @@ def test_the_cap_holds_for_every_trial_of_a_tuning(isolation: Isolation, tmp_pat
     trained = train(_trial(widest), isolation, tmp_path / "widest", lambda progress: None)
     assert (trained.setting, trained.hyperparameters) == ("tuned", {"width": widest})
     assert trained.num_parameters == without_mechanism + D + widest * (2 * D + 1) <= cap
-
-
-def test_dropout_is_replayed_as_it_was_trained(isolation: Isolation, tmp_path: Path) -> None:
-    """The masks come from the state, so that the judge's replay draws the same ones."""
-    host = dataclasses.replace(TINY.host, dropout=0.1)
-    job = _job(Recipe(host, dataclasses.replace(TINY.train, schedule="linear")))
-    assert train(job, isolation, tmp_path, lambda progress: None).host.dropout == 0.1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,11 +49,13 @@ class Variant:
     source: str
     """Repository, file and commit, or the measurement."""
     sources: dict[str, str]
-    """Field of the host or the training to where its value comes from."""
+    """Field of the host or the training to where its value comes from. A field that the recipe does
+    not give is missing: it has the default of its record."""
 
 
-def _read(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
-    """Task, scale and recipe of all that stands in the file, in its order."""
+def _read(document: Mapping[str, Any]) -> dict[tuple[str, str], list[Variant]]:
+    """By task and scale, all recipes that stand in the file, in its order."""
+    read: dict[tuple[str, str], list[Variant]] = {}
     for name, table in document.items():
         if name == "space":
             continue
@@ -63,7 +65,8 @@ def _read(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
                 name=name, recipe=recipe, source=table["source"], sources=table["sources"]
             )
             for task in row["ids"]:
-                yield task, table["scale"], variant
+                read.setdefault((task, table["scale"]), []).append(variant)
+    return read
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
@@ -78,11 +81,8 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
 
 
 _DOCUMENT = tomllib.loads(FILE.read_text(encoding="utf-8"))
-VARIANTS: dict[tuple[str, str], list[Variant]] = {}
+VARIANTS = _read(_DOCUMENT)
 """By task and scale, the default first."""
-for _task, _scale, _variant in _read(_DOCUMENT):
-    VARIANTS.setdefault((_task, _scale), []).append(_variant)
-
 RECIPES: dict[tuple[str, str], Recipe] = {key: v[0].recipe for key, v in VARIANTS.items()}
 """By task and scale. `causal` is the caller's to set: it is True in all of them."""
 

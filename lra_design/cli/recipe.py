@@ -85,7 +85,11 @@ def _lines(shown: dict[str, Any]) -> list[str]:
 
 
 def _table(title: str, values: dict[str, Any], sources: dict[str, str]) -> list[str]:
-    rows = (f"  {name:<21}{_value(v):<11} {sources[name]}" for name, v in values.items())
+    """A line for each value. What a recipe does not give has the default of its record."""
+    rows = (
+        f"  {name:<21}{_value(value):<11} {sources.get(name, 'ours: as in every recipe')}"
+        for name, value in values.items()
+    )
     return [title, *rows]
 
 
