@@ -19,6 +19,7 @@ from agent_sandbox.agents.journal import Journal
 from agent_sandbox.isolation import Isolation
 from leaderboards.store import Store
 from lra_design.cli import cli, ladder, run
+from lra_design.cli.options import make_job
 from lra_design.records import Run, ValidationReport, from_json
 from tasks.registry import get_task
 from tasks.splits.storage import load_split
@@ -221,19 +222,15 @@ def test_validate_a_folder(
     assert capsys.readouterr().out.count("good.py") == 1
 
 
-def test_hyperparameters_are_set_by_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hyperparameters_are_set_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(ROOT / "mechanisms" / "local_window.py")
     assert run(["validate", "--fast", file, "--set", "window=5", "--json"]) == 0
     report = from_json(ValidationReport, capsys.readouterr().out)
     assert report.hyperparameters == {"window": 5}
+    job = make_job(Path(file), "delay-probe", "smoke", "causal", 0, hyperparameters={"window": 5})
+    assert job.hyperparameters == {"window": 5}
 
-    out = ["--task", "delay-probe", "--out", str(tmp_path)]
-    assert run(["train", file, *out, "--set", "window=5", "--json"]) == 0
-    assert from_json(Run, capsys.readouterr().out).hyperparameters == {"window": 5}
-
-    for command in (["validate", file], ["train", file, *out]):
+    for command in (["validate", file], ["train", file, "--task", "delay-probe"]):
         assert run([*command, "--set", "windw=5"]) == 2
         assert "did you mean 'window'?" in capsys.readouterr().err
         assert run([*command, "--set", "window"]) == 2

@@ -9,11 +9,10 @@ from types import ModuleType
 import pytest
 import torch
 from torch import Tensor
+from twin_case import load
 
-from agent_sandbox.candidate import load_mechanism
 from lra_design import Mechanism, MechanismConfig
 from lra_design.kernels import KERNELS, load_kernel
-from mechanisms import reference_source
 from mechanisms.softmax import BACKENDS, SoftmaxAttention
 
 CONFIG = MechanismConfig(d_model=12, num_heads=3, max_seq_len=37, causal=True)
@@ -163,7 +162,7 @@ FAST = {
 def pair(name: str, causal: bool, d_model: int, length: int) -> tuple[Mechanism, Mechanism]:
     """The plain one and the fast one, with the same weights."""
     config = MechanismConfig(d_model=d_model, num_heads=2, max_seq_len=length, causal=causal)
-    cls = load_mechanism(reference_source(name))
+    cls = load(name)
     torch.manual_seed(3)
     plain, fast = cls(config), cls(config, kernel=FAST[name])
     fast.load_state_dict(plain.state_dict())
@@ -194,7 +193,7 @@ def test_a_recurrence_hands_its_kernel_what_the_package_documents(
 def test_a_kernel_of_another_operator_is_refused(name: str) -> None:
     config = MechanismConfig(d_model=12, num_heads=2, max_seq_len=37, causal=True)
     with pytest.raises(ValueError, match=f"kernel must be torch or {FAST[name]}, found 'fast'"):
-        load_mechanism(reference_source(name))(config, kernel="fast")
+        load(name)(config, kernel="fast")
 
 
 @pytest.mark.gpu

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import math
 import re
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from twin_case import Case
+from twin_case import Case, load
 
 from agent_sandbox.validator.counting import count_cost
 from lra_design import Mechanism, MechanismConfig
@@ -35,19 +34,6 @@ WITH_TABLES: dict[str, str] = {
     "attention_free": "256 numbers for each position, of which its position biases are products",
 }
 """References that have more parameters than the bound allows at full length, and why."""
-
-
-def load(name: str) -> type[Mechanism]:
-    """The one concrete mechanism of a reference's file."""
-    members = vars(importlib.import_module(f"mechanisms.{name}")).values()
-    (cls,) = [
-        member
-        for member in members
-        if inspect.isclass(member)
-        and issubclass(member, Mechanism)
-        and not inspect.isabstract(member)
-    ]
-    return cls
 
 
 CLASSES = {name: load(name) for name in REFERENCES}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +37,19 @@ class Case:
         return "-".join(
             [sizes, *(f"{name}{value}" for name, value in self.hyperparameters.items())]
         )
+
+
+def load(name: str) -> type[Mechanism]:
+    """The one concrete mechanism of a reference's file."""
+    members = vars(importlib.import_module(f"mechanisms.{name}")).values()
+    (cls,) = [
+        member
+        for member in members
+        if inspect.isclass(member)
+        and issubclass(member, Mechanism)
+        and not inspect.isabstract(member)
+    ]
+    return cls
 
 
 def project(mechanism: Mechanism, x_LD: Tensor) -> tuple[Tensor, Tensor, Tensor]:

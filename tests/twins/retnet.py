@@ -14,7 +14,7 @@ from mechanisms.retnet import EPSILON
 
 CASES = (
     Case(),
-    Case(lengths=(131, 67), H=2, K=3),
+    Case(lengths=(71, 5), H=2, K=3),
     Case(lengths=(200,), H=2, K=10),
 )
 
