@@ -331,8 +331,8 @@ class TuningProtocol:
 
     sampler: str
     pruner: str
-    recipe_space_hash: str
-    """SHA-256 of the space that is searched of the recipe."""
+    recipe_hash: str
+    """SHA-256 of the recipe that the trials depart from and of the space searched around it."""
     num_trials: int
     max_seconds: float | None
     """Device-seconds after which no trial begins; None: no such bound."""

@@ -35,7 +35,7 @@ Z = 1.959963984540054
 TUNING = Tuning(
     study="a study",
     protocol=TuningProtocol(
-        sampler="any", pruner="none", recipe_space_hash="0", num_trials=12, max_seconds=3600.0
+        sampler="any", pruner="none", recipe_hash="0", num_trials=12, max_seconds=3600.0
     ),
     space_hash="1",
     trials=(),

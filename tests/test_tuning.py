@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -189,6 +191,18 @@ def test_the_ledger_charges_each_trial_once(study: optuna.Study) -> None:
     assert text.endswith("lra-design score runs/one")
 
 
+def test_the_protocol_is_that_of_everybody_with_the_same_recipe_and_budget() -> None:
+    one = ledger.protocol(JOB, 12, 60.0)
+    other_source = dataclasses.replace(JOB, source=reference_source("linear"), seed=7)
+    assert ledger.protocol(other_source, 12, 60.0) == one
+    longer = dataclasses.replace(JOB, train=dataclasses.replace(JOB.train, num_steps=7))
+    assert one not in (
+        ledger.protocol(JOB, 13, 60.0),
+        ledger.protocol(JOB, 12, None),
+        ledger.protocol(longer, 12, 60.0),
+    )
+
+
 def test_a_record_from_before_ledgers_can_be_read() -> None:
     values = json.loads(to_json(make_run("softmax", 0, 0.5)))
     del values["tuning"]
@@ -201,6 +215,30 @@ def test_a_storage_by_url_is_read_by_plain_optuna(tmp_path: Path) -> None:
     assert search.name.startswith("local_window-recall-probe-")
     assert optuna.get_all_study_names(url) == [search.name]
     assert not (tmp_path / "study.log").exists()
+
+
+def test_a_study_is_never_taken_for_a_smaller_one(tmp_path: Path) -> None:
+    """Else the winner of many trials could pass for that of a few."""
+
+    def ask(num_trials: int, max_seconds: float | None) -> None:
+        Search(
+            JOB,
+            _NEVER_USED,
+            tmp_path,
+            num_trials=num_trials,
+            max_seconds=max_seconds,
+            watch=ignore,
+        )
+
+    ask(12, 60.0)
+    ask(12, 90.0)
+    with pytest.raises(UsageError, match=r"12 trials and 90 .* before: .* 11 trials"):
+        ask(11, 90.0)
+    with pytest.raises(UsageError, match="found 12 trials and 60 device-seconds"):
+        ask(12, 60.0)
+    ask(12, None)
+    with pytest.raises(UsageError, match="no bound on device-seconds before"):
+        ask(12, 90.0)
 
 
 _NEVER_USED: Isolation = None  # type: ignore[assignment]
@@ -222,6 +260,15 @@ def test_a_storage_that_cannot_be_opened_is_one_clear_error(
     with pytest.raises(error, match=message) as raised:
         open_storage(tmp_path, url)
     assert "secret" not in str(raised.value)
+
+
+def test_a_storage_that_fails_in_the_middle_is_one_clear_error(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    search = Search(JOB, _NEVER_USED, tmp_path, num_trials=1, watch=ignore, storage=url)
+    with contextlib.closing(sqlite3.connect(tmp_path / "team.db")) as database:
+        database.execute("DROP TABLE trials")
+    with pytest.raises(DataError, match="the storage of the study failed: "):
+        search.work()
 
 
 def test_a_study_ends_when_its_seconds_are_spent_and_its_winner_is_trained_again(

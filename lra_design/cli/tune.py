@@ -36,7 +36,13 @@ T = TypeVar("T")
     show_default=True,
     help="Fresh seeds that the winner is trained with again, to be scored.",
 )
-@click.option("--workers", type=click.IntRange(1), default=1, help="Trials side by side; 1.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Trials side by side; with one a study is the same every time.",
+)
 @click.option(
     "--storage",
     metavar="URL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from lra_design.records import Trial, Tuning, TuningProtocol
 from trainers.job import Job
 from trainers.tuning.reaper import RETRY_OF
 from trainers.tuning.sampling import PRUNER, SAMPLER
-from trainers.tuning.space import ORIGIN, recipe_part, search_space, space_hash
+from trainers.tuning.space import ORIGIN, content_hash, recipe_part, search_space
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +48,7 @@ def protocol(job: Job, num_trials: int, max_seconds: float | None) -> TuningProt
     return TuningProtocol(
         sampler=SAMPLER,
         pruner=PRUNER,
-        recipe_space_hash=space_hash(recipe_part(job)),
+        recipe_hash=content_hash([dataclasses.asdict(job.train), recipe_part(job)]),
         num_trials=num_trials,
         max_seconds=max_seconds,
     )
@@ -62,7 +63,7 @@ def ledger(study: optuna.Study, job: Job, asked: TuningProtocol) -> Tuning:
     return Tuning(
         study=study.study_name,
         protocol=asked,
-        space_hash=space_hash(search_space(job)),
+        space_hash=content_hash(search_space(job)),
         trials=tuple(
             _row(trial, is_charged=trial.number in counted)
             for trial in trials

@@ -39,9 +39,9 @@ def search_space(job: Job) -> Space:
     return recipe | read_search_space(job.source)
 
 
-def space_hash(space: Space) -> str:
-    """SHA-256 of a space, hexadecimal."""
-    return hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()
+def content_hash(value: Any) -> str:
+    """SHA-256, hexadecimal, of a value that JSON can hold; of a space, say."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def suggest(trial: optuna.trial.BaseTrial, name: str, entry: Mapping[str, Any]) -> Scalar:

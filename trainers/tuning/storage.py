@@ -53,6 +53,21 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def storage_faults() -> Iterator[None]:
+    """Raise DataError for a storage that fails while the block uses it."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise DataError(
+            f"the storage of the study failed: {_cause(error)} The same command goes on where it "
+            "stopped."
+        ) from None
+
+
 def _open_journal(path: Path) -> optuna.storages.BaseStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

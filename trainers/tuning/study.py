@@ -25,8 +25,8 @@ from trainers.training import OnProgress, Progress, read_run, train
 from trainers.tuning import ledger
 from trainers.tuning.reaper import DEATHS, HEARD, OWNER, reap, requeue, this_process
 from trainers.tuning.sampling import make_pruner, make_sampler, quasi_random_values
-from trainers.tuning.space import ORIGIN, default_values, search_space, space_hash, trial_job
-from trainers.tuning.storage import alone, open_storage
+from trainers.tuning.space import ORIGIN, content_hash, default_values, search_space, trial_job
+from trainers.tuning.storage import alone, open_storage, storage_faults
 
 if TYPE_CHECKING:
     import optuna
@@ -35,6 +35,9 @@ HEARD_EVERY_SECONDS = 60.0
 """How often a trial's owner writes that it lives."""
 START = "start"
 """User attribute of a trial whose values no sampler had to choose: its place among those."""
+
+ASKED = "asked"
+"""User attribute of a study: the most trials and device-seconds that were asked of it."""
 
 
 def tune(
@@ -82,7 +85,8 @@ class Search:
 
         num_trials, max_seconds: no trial begins once so many have begun, or so many device-seconds
         are spent. watch: given a trial's number, what its training calls as it goes. Raises
-        CandidateRefused when the text breaks a rule. Trials of other jobs are left alone.
+        CandidateRefused when the text breaks a rule, UsageError when the study was asked for more
+        before. Trials of other jobs are left alone.
         """
         if findings := text_findings(job.source.encode()):
             raise CandidateRefused(findings)  # its search space must not be handed to a sampler
@@ -98,6 +102,7 @@ class Search:
         opened = open_storage(folder, storage)
         with alone(folder):
             self._study = _open_study(job, opened)
+            _refuse_smaller(self._study, num_trials, max_seconds)
 
     @property
     def name(self) -> str:
@@ -109,8 +114,9 @@ class Search:
 
         When it does, or when we are at fault, the trial is asked for again.
         """
-        while (trial := self._claim()) is not None:
-            self._run(trial, check)
+        with storage_faults():
+            while (trial := self._claim()) is not None:
+                self._run(trial, check)
 
     def best(self) -> Run:
         """The best trial's run, with the ledger of the study.
@@ -265,9 +271,32 @@ def _open_study(job: Job, storage: optuna.storages.BaseStorage) -> optuna.Study:
     )
 
 
+def _refuse_smaller(study: optuna.Study, num_trials: int, max_seconds: float | None) -> None:
+    """Keep what was asked of the study, and raise UsageError when it was asked for more before.
+
+    Else the winner of many trials could pass for that of a few.
+    """
+    trials_before, seconds_before = study.user_attrs.get(ASKED, (0, 0.0))
+    fewer_seconds = max_seconds is not None and (
+        seconds_before is None or max_seconds < seconds_before
+    )
+    if num_trials < trials_before or fewer_seconds:
+        raise UsageError(
+            f"study {study.study_name} was asked for {_budget(trials_before, seconds_before)} "
+            f"before: expected no less, found {_budget(num_trials, max_seconds)}. Ask for at least "
+            "as much, or begin another study in another folder or storage."
+        )
+    study.set_user_attr(ASKED, (num_trials, max_seconds))
+
+
+def _budget(num_trials: int, max_seconds: float | None) -> str:
+    bound = "no bound on" if max_seconds is None else f"{max_seconds:g}"
+    return f"{num_trials} trials and {bound} device-seconds"
+
+
 def study_name(job: Job) -> str:
     """The name of the study of `job`: another space or another job is another study."""
-    asked = f"{run_id(job)[:8]}{space_hash(search_space(job))[:8]}"
+    asked = f"{run_id(job)[:8]}{content_hash(search_space(job))[:8]}"
     return f"{job.name[:40]}-{job.task}-{asked}"
 
 
