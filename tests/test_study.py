@@ -13,8 +13,9 @@ from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import HostConfig, TrainConfig
 from mechanisms import reference_source
 from trainers.job import Job
+from trainers.recipes import recipe_space
 from trainers.training import OnProgress, Progress
-from trainers.tuning.space import RECIPE_SPACE, trial_job
+from trainers.tuning.space import trial_job
 from trainers.tuning.study import tune
 
 JOB = Job(
@@ -64,7 +65,7 @@ def test_a_study_returns_its_best_trial_and_is_not_repeated(
     assert len(trials) == 3
     assert best.validation is not None
     assert best.validation.accuracy == max(t.value for t in trials if t.value is not None)
-    for name, entry in RECIPE_SPACE.items():
+    for name, entry in recipe_space(JOB.task, JOB.scale).items():
         assert entry["low"] <= getattr(best.train, name) <= entry["high"]
     assert len({trial.params["recipe.learning_rate"] for trial in trials}) == 3
     assert trials[0].params["recipe.learning_rate"] == JOB.train.learning_rate

@@ -52,6 +52,7 @@ def tune(
     file: Path,
     task: str,
     scale: Literal["smoke", "small", "full"],
+    variant: str | None,
     mode: str,
     seed: int,
     trials: int,
@@ -70,7 +71,7 @@ def tune(
     on the test split is printed. The same command goes on where an interrupted one stopped; several
     of them, on machines that share --out, work on one study.
     """
-    job = make_job(file, task, scale, mode, seed)
+    job = make_job(file, task, scale, mode, seed, variant=variant)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from lra_design.cli.tuned import summary

@@ -18,7 +18,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from lra_design.records import Scalar
-from trainers.tuning.space import Space, suggest
+from trainers.recipes import Space
+from trainers.tuning.space import suggest
 
 if TYPE_CHECKING:
     import optuna

@@ -11,18 +11,11 @@ from typing import TYPE_CHECKING, Any
 from agent_sandbox.candidate import read_search_space
 from lra_design.records import Scalar
 from trainers.job import Job
+from trainers.recipes import Space, recipe_space
 
 if TYPE_CHECKING:
     import optuna
 
-Space = Mapping[str, dict[str, Any]]
-"""Entries by name, in the form that `Mechanism.search_space` documents."""
-
-RECIPE_SPACE: Space = {
-    "learning_rate": {"type": "float", "low": 3e-4, "high": 1e-2, "log": True},
-    "weight_decay": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
-}
-"""What is tuned of the recipe, the same for candidates and references."""
 RECIPE_PREFIX = "recipe."
 ORIGIN = "origin"
 """User attribute of a trial: who chose its values; see `lra_design.records.Trial`."""
@@ -30,7 +23,7 @@ ORIGIN = "origin"
 
 def recipe_part(job: Job) -> Space:
     """What is tuned of the recipe of `job`."""
-    return RECIPE_SPACE
+    return recipe_space(job.task, job.scale)
 
 
 def search_space(job: Job) -> Space:

@@ -210,8 +210,9 @@ class Search:
                 for owner in (trial.user_attrs.get(OWNER, {}) for trial in running)
             }
             raise UsageError(
-                f"{len(running)} trials of study {self.name} are still run elsewhere: "
-                f"{', '.join(sorted(owners))}. Run the same command again when they have ended."
+                f"study {self.name} is still busy elsewhere, with {len(running)} of its trials: "
+                f"{', '.join(sorted(owners))}; expected every trial to have "
+                "ended. Run the same command again when they have."
             )
 
 
