@@ -31,7 +31,8 @@ from trainers.tuning import ledger, reaper
 from trainers.tuning.sampling import NUM_QUASI_RANDOM, make_pruner, quasi_random_values
 from trainers.tuning.space import ORIGIN, default_values, search_space, trial_job
 from trainers.tuning.storage import open_storage
-from trainers.tuning.study import Search, fresh_seeds, retrain, tune
+from trainers.tuning.study import Search, tune
+from trainers.tuning.winner import fresh_seeds, retrain
 
 ROOT = Path(__file__).parent.parent
 JOB = Job(

@@ -111,7 +111,7 @@ def _retrain(
 ) -> dict[Path, Run]:
     """The winner trained with fresh seeds, side by side; each run by its folder."""
     from trainers.training import Progress
-    from trainers.tuning.study import fresh_seeds, retrain, retrained_folder
+    from trainers.tuning.winner import fresh_seeds, retrain, retrained_folder
 
     title = f"the winner, {seeds} fresh seeds"
     with display.stage(title, max(1, seeds * winner.train.num_steps)) as stage:

@@ -2,5 +2,5 @@
 
 `space` says what is searched, `sampling` in which order and what is pruned, `storage` where a study
 is kept, `reaper` what becomes of trials whose process died, `ledger` what is written down of it
-all, and `study` runs the trials.
+all, `study` runs the trials, and `winner` trains the best one again.
 """

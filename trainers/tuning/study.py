@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 from agent_sandbox.isolation.protocol import Isolation
 from agent_sandbox.validator.text_findings import text_findings
 from lra_design.errors import CandidateFault, CandidateRefused, UsageError
-from lra_design.files import write_atomically
-from lra_design.records import Run, to_json
+from lra_design.records import Run
 from trainers.job import Job, run_id
-from trainers.referee import run_job
 from trainers.training import OnProgress, Progress, read_run, train
 from trainers.tuning import ledger
 from trainers.tuning.reaper import DEATHS, HEARD, OWNER, reap, requeue, this_process
@@ -305,30 +303,3 @@ def _starts(job: Job) -> list[tuple[str, dict[str, Any]]]:
     """The origin and the values of the trials that no sampler has to choose, in their order."""
     points = quasi_random_values(search_space(job), job.seed)
     return [("default", default_values(job)), *(("quasi-random", values) for values in points)]
-
-
-def retrain(
-    winner: Run, seed: int, isolation: Isolation, folder: Path, on_progress: OnProgress
-) -> Run:
-    """Train the winner of a study once more with a seed of its own; its ledger goes along.
-
-    folder: of the study; the training lies in its `retrained_folder`.
-    """
-    job = dataclasses.replace(run_job(winner), seed=seed)
-    place = retrained_folder(folder, job)
-    run = train(job, isolation, place, on_progress)
-    if run.tuning != winner.tuning:
-        run = dataclasses.replace(run, tuning=winner.tuning)
-        write_atomically(place / "run.json", to_json(run, indent=2).encode())
-    return run
-
-
-def retrained_folder(folder: Path, job: Job | Run) -> Path:
-    """Where a winner's training with a fresh seed lies."""
-    name = job.run_id if isinstance(job, Run) else run_id(job)
-    return folder / "winners" / name[:16]
-
-
-def fresh_seeds(winner: Run, number: int) -> list[int]:
-    """Seeds that no trial of the study had: all of them had the winner's."""
-    return [(winner.seed + 1 + i) % 2**31 for i in range(number)]
