@@ -16,7 +16,17 @@ from typing import Any, Literal
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
 from lra_design.errors import RecordError
-from lra_design.records import Finding, HostConfig, Level, Run, Scalar, Score, TrainConfig, record
+from lra_design.records import (
+    Finding,
+    HostConfig,
+    Level,
+    Run,
+    Scalar,
+    Score,
+    TrainConfig,
+    TuningProtocol,
+    record,
+)
 
 RANKED_SEEDS = 5
 """Seeds an entry needs to be ranked; with fewer it is shown without a rank."""
@@ -47,6 +57,9 @@ class Board:
     host: HostConfig
     train: TrainConfig | None
     """The common recipe; None in the `tuned` setting, where each entry has its own."""
+    tuning: TuningProtocol | None = None
+    """What each entry of the `tuned` setting was tuned with: entries that had more trials or more
+    seconds, or another space of the recipe, are not comparable. None without a ledger."""
 
 
 @record
@@ -158,6 +171,7 @@ def _board(run: Run, known: dict[tuple[str, str], set[str]]) -> Board:
         test_split_hash=_split_hash(run.task, "test", run.test, known),
         host=run.host,
         train=run.train if run.setting == "fixed" else None,
+        tuning=run.tuning.protocol if run.tuning else None,
     )
 
 

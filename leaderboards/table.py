@@ -16,6 +16,7 @@ from leaderboards.human import (
     resembled_family,
 )
 from leaderboards.scores import RANKED_SEEDS, Board, Entry, Estimate, group_by_board
+from lra_design.records import TuningProtocol
 from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
@@ -68,9 +69,17 @@ def conditions(board: Board) -> str:
     parts = [f"{host.num_layers} layers, width {host.d_model}, {host.num_heads} heads"]
     if board.train is not None:
         parts.append(f"{board.train.num_steps} steps of batch {board.train.batch_size}")
+    if board.tuning is not None:
+        parts.append(_budget(board.tuning))
     if board.test_split_hash is not None:
         parts.append(f"test split {board.test_split_hash[:12]}")
     return "; ".join(parts)
+
+
+def _budget(tuning: TuningProtocol) -> str:
+    """`tuned in 12 trials or 3,600 device-seconds`."""
+    seconds = f" or {tuning.max_seconds:,.0f} device-seconds" if tuning.max_seconds else ""
+    return f"tuned in {tuning.num_trials} trials{seconds}"
 
 
 def human_note(board: Board) -> str:

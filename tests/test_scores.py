@@ -16,13 +16,15 @@ from run_records import make_run, make_score
 
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
-from leaderboards.scores import Entry, rank
-from leaderboards.table import board_json, percent, render_table, signed
+from leaderboards.scores import Entry, group_by_board, rank
+from leaderboards.table import board_json, conditions, percent, render_table, signed
 from lra_design.errors import RecordError
 from lra_design.records import (
     Finding,
     HostConfig,
     Run,
+    Tuning,
+    TuningProtocol,
     from_json,
     to_json,
 )
@@ -30,6 +32,14 @@ from lra_design.records import (
 CHANCE = {"listops-v1": 0.17, "listops-mini": 0.2}
 Z = 1.959963984540054
 """0.975 quantile of the normal distribution."""
+TUNING = Tuning(
+    study="a study",
+    protocol=TuningProtocol(
+        sampler="any", pruner="none", recipe_hash="0", num_trials=12, max_seconds=3600.0
+    ),
+    space_hash="1",
+    trials=(),
+)
 
 
 def seeds(name: str, accuracies: Sequence[float], **changes: Any) -> list[Run]:
@@ -187,6 +197,7 @@ def test_without_chance_there_is_a_gap_and_no_normalised_score() -> None:
         {"scale": "full"},
         {"setting": "tuned"},
         {"mode": "bidirectional"},
+        {"tuning": TUNING},
         {"hyperparameters": {"width": 3}},
         {
             "host": HostConfig(
@@ -202,6 +213,22 @@ def test_without_chance_there_is_a_gap_and_no_normalised_score() -> None:
 def test_runs_under_other_conditions_are_another_entry(changes: dict[str, Any]) -> None:
     runs = [make_run("softmax", 0, 0.5), make_run("softmax", 1, 0.5, **changes)]
     assert len(rank(runs, chance=CHANCE)) == 2
+
+
+def test_entries_tuned_with_another_budget_are_on_another_board() -> None:
+    more = replace(TUNING, protocol=replace(TUNING.protocol, num_trials=24))
+    other_space = replace(TUNING, space_hash="2")  # a mechanism's own space is its own affair
+    runs = [
+        make_run("softmax", 0, 0.5, setting="tuned", tuning=TUNING),
+        make_run("linear", 0, 0.5, setting="tuned", tuning=other_space),
+        make_run("luckier", 0, 0.6, setting="tuned", tuning=more),
+    ]
+    boards = group_by_board(rank(runs, chance=CHANCE))
+    assert sorted(len(entries) for entries in boards.values()) == [1, 2]
+    assert {conditions(board).split("; ")[1] for board in boards} == {
+        "tuned in 12 trials or 3,600 device-seconds",
+        "tuned in 24 trials or 3,600 device-seconds",
+    }
 
 
 def test_running_a_seed_again_does_not_replace_its_score() -> None:

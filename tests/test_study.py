@@ -14,8 +14,9 @@ from lra_design.records import HostConfig, TrainConfig
 from mechanisms import reference_source
 from trainers.job import Job
 from trainers.recipes import recipe_space
-from trainers.study import trial_job, tune
 from trainers.training import OnProgress, Progress
+from trainers.tuning.space import trial_job
+from trainers.tuning.study import tune
 
 JOB = Job(
     name="local_window",
@@ -67,6 +68,10 @@ def test_a_study_returns_its_best_trial_and_is_not_repeated(
     for name, entry in recipe_space(JOB.task, JOB.scale).items():
         assert entry["low"] <= getattr(best.train, name) <= entry["high"]
     assert len({trial.params["recipe.learning_rate"] for trial in trials}) == 3
+    assert trials[0].params["recipe.learning_rate"] == JOB.train.learning_rate
+    assert best.tuning is not None
+    assert [trial.origin for trial in best.tuning.trials] == ["default"] + 2 * ["quasi-random"]
+    assert best.tuning.tuned_accuracy == best.validation.accuracy
 
     assert tune(JOB, isolation, tmp_path, num_trials=3, watch=pytest.fail) == best
     tune(JOB, isolation, tmp_path, num_trials=4, watch=ignore)
@@ -89,7 +94,11 @@ def test_an_interrupted_trial_is_run_again_with_the_same_values(
 
     with pytest.raises(Interrupted):
         tune(JOB, isolation, tmp_path, num_trials=3, watch=stop)
-    assert [trial.state.name for trial in trials_of(tmp_path)] == ["COMPLETE", "RUNNING"]
+    assert [trial.state.name for trial in trials_of(tmp_path)] == [
+        "COMPLETE",
+        "FAIL",
+        "WAITING",
+    ]
 
     tune(JOB, isolation, tmp_path, num_trials=3, watch=ignore)
     trials = trials_of(tmp_path)
@@ -109,7 +118,7 @@ def test_a_candidate_that_never_trains_has_no_best_trial(
     with pytest.raises(CandidateFault, match="none of 2 trials"):
         tune(broken, isolation, tmp_path, num_trials=2, watch=ignore)
     assert [trial.state.name for trial in trials_of(tmp_path)] == ["FAIL", "FAIL"]
-    assert "fault" in trials_of(tmp_path)[0].user_attrs
+    assert "RuntimeError" in trials_of(tmp_path)[0].user_attrs["note"]
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from lra_design.cli.options import isolation, make_job, show_run, training_options
+from lra_design.cli.crew import Crew
+from lra_design.cli.options import isolation, make_job, training_options
 from lra_design.records import Level
 
 if TYPE_CHECKING:
+    from agent_sandbox.isolation import Isolation
+    from lra_design.cli.display import Display
     from lra_design.records import Run
+    from trainers.job import Job
+
+T = TypeVar("T")
 
 
 @click.command(short_help="Search hyperparameters, under the same budget for all.")
 @training_options("runs/tune")
 @click.option("--trials", type=click.IntRange(1), default=12, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Device-seconds for all trials together: none begins once they are spent.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Fresh seeds that the winner is trained with again, to be scored.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Trials side by side; with one a study is the same every time.",
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Optuna storage that keeps the study, for teams; a journal file in --out without it.",
+)
 def tune(
     file: Path,
     task: str,
@@ -25,47 +56,84 @@ def tune(
     mode: str,
     seed: int,
     trials: int,
+    seconds: float | None,
+    seeds: int,
+    workers: int,
+    storage: str | None,
     out: Path,
     as_json: bool,
     level: Level,
 ) -> None:
     """Tune learning rate, weight decay and the search_space of the mechanism in FILE.
 
-    Trials are compared on the validation split. The same command goes on where an interrupted one
-    stopped. Score the winner with `lra-design score FOLDER`.
+    The first trial is the recipe and the mechanism as they stand. Trials are compared on the
+    validation split; the winner is trained again with fresh seeds, and what scores those trainings
+    on the test split is printed. The same command goes on where an interrupted one stopped; several
+    of them, on machines that share --out, work on one study.
     """
     job = make_job(file, task, scale, mode, seed, variant=variant)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
+    from lra_design.cli.tuned import summary
+    from lra_design.records import to_json
     from tasks.registry import get_task
-    from trainers.study import tune as tune_job
 
     display = Display()
     with display.showing():
         generate_shown(get_task(task), display)
-    title = f"{trials} trials of {job.name} on {task}"
-    with (
-        isolation(level) as opened,
-        display.showing(),
-        display.stage(title, trials * job.train.num_steps) as stage,
-    ):
-        run = tune_job(
-            job,
-            opened,
-            out,
-            num_trials=trials,
-            watch=lambda number: stage.watch(f"trial {number}"),
+    with isolation(level) as opened, display.showing(), Crew(workers) as crew:
+        study = {"num_trials": trials, "max_seconds": seconds, "storage": storage}
+        winner = _search(job, opened, out, study, crew, display)
+        retrained = _retrain(winner, seeds, opened, out, crew, display)
+    assert winner.tuning is not None, "the winner of a study has its ledger"
+    click.echo(to_json(winner.tuning, indent=2) if as_json else summary(winner, retrained, out))
+
+
+def _search(
+    job: Job, opened: Isolation, out: Path, study: dict[str, Any], crew: Crew, display: Display
+) -> Run:
+    """Run the trials of a study side by side; the best one's run."""
+    from trainers.tuning.study import Search
+
+    trials = study["num_trials"]
+    title = f"{trials} trials of {job.name} on {job.task}"
+    with display.stage(title, trials * job.train.num_steps) as stage:
+        search = Search(
+            job, opened, out, watch=lambda number: stage.watch(f"trial {number}"), **study
         )
-    show_run(run, as_json, _summary(run, trials, out))
+        display.say(f"study {search.name}")
+        _finish([crew.submit(search.work, crew.check) for _ in range(crew.num_workers)])
+        return search.best()
 
 
-def _summary(run: Run, num_trials: int, out: Path) -> str:
-    assert run.validation is not None, "a run that has ended has a validation score"
-    values = {
-        "learning_rate": f"{run.train.learning_rate:.2e}",
-        "weight_decay": f"{run.train.weight_decay:.2e}",
-        **run.hyperparameters,
-    }
-    lines = [f"best of {num_trials} trials: validation {100 * run.validation.accuracy:.1f} %"]
-    lines += [f"  {name} {value}" for name, value in values.items()]
-    return "\n".join([*lines, str(out / "trials" / run.run_id[:16])])
+def _retrain(
+    winner: Run, seeds: int, opened: Isolation, out: Path, crew: Crew, display: Display
+) -> dict[Path, Run]:
+    """The winner trained with fresh seeds, side by side; each run by its folder."""
+    from trainers.training import Progress
+    from trainers.tuning.winner import fresh_seeds, retrain, retrained_folder
+
+    title = f"the winner, {seeds} fresh seeds"
+    with display.stage(title, max(1, seeds * winner.train.num_steps)) as stage:
+
+        def train(seed: int) -> Run:
+            show = stage.watch(f"seed {seed}")
+
+            def report(progress: Progress) -> None:
+                crew.check()
+                show(progress)
+
+            return retrain(winner, seed, opened, out, report)
+
+        fresh = fresh_seeds(winner, seeds)
+        runs = _finish([crew.submit(train, seed) for seed in fresh])
+        return {retrained_folder(out, run): run for run in runs}
+
+
+def _finish(futures: list[Future[T]]) -> list[T]:
+    """What all of them give; when one fails its error, at once."""
+    wait(futures, return_when=FIRST_EXCEPTION)
+    failed = (future for future in futures if future.done() and future.exception())
+    for future in failed:
+        future.result()
+    return [future.result() for future in futures]
