@@ -263,6 +263,9 @@ class TrainConfig:
     clip_norm: float = 1.0
     evaluate_every: int
     """Steps between two evaluations on the validation split."""
+    order: Literal["pools", "random"] = "pools"
+    """`random`: each batch is one of a random permutation, as in the published recipes. `pools`: it
+    holds examples of about one length, sorted within pools of such batches."""
 
 
 @record
