@@ -302,6 +302,10 @@ class Usage:
     peak_memory_bytes: int
 
 
+Divergence = Literal["not finite", "loss spike", "stuck at chance"]
+"""Why a training led nowhere. The first two ended it early."""
+
+
 @record
 class Run:
     """One training with one seed: the immutable row the leaderboard is made of."""
@@ -332,6 +336,8 @@ class Run:
     validation: Score | None
     test: Score | None
     """None until the referee has scored the run."""
+    divergence: Divergence | None = None
+    """What the training came to, where it led nowhere; see `trainers.divergence`."""
     twin: Score | None = None
     """Of a training on shuffled labels, against shuffled test labels: it must be at chance. None
     when no twin was asked for."""
