@@ -9,6 +9,8 @@ wrote beyond it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from typing import Self
 
 from torch import Tensor
 
+from lra_design.errors import DataError
 from lra_design.records import Run, Usage
 from trainers.curve import Point
 
@@ -27,12 +30,14 @@ class TensorBoard:
     """The event file of one call of `train`."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """step: from which the training goes on."""
+        """step: from which the training goes on. All methods raise DataError on a full disk."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(
-            str(folder), purge_step=step + 1 if step else None, flush_secs=FLUSH_SECONDS
-        )
+        self._folder = folder
+        with _told(folder):
+            self._writer = SummaryWriter(
+                str(folder), purge_step=step + 1 if step else None, flush_secs=FLUSH_SECONDS
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +48,8 @@ class TensorBoard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        with _told(self._folder):
+            self._writer.close()
 
     def add_steps(self, step: int, log: Tensor, *, learning_rate: float, tokens: float) -> None:
         """Steps up to `step`; log: (steps, 2) loss and gradient norm; tokens: real ones a second,
@@ -77,7 +83,21 @@ class TensorBoard:
             "final/peak_memory_bytes": run.usage.peak_memory_bytes,
         }
         asked = {"name": run.name, "task": run.task, "seed": run.seed, **values}
-        self._writer.add_hparams(asked, metrics, run_name=".")
+        with _told(self._folder):
+            self._writer.add_hparams(asked, metrics, run_name=".")
 
     def _add(self, step: int, tag: str, value: float) -> None:
-        self._writer.add_scalar(tag, value, step)
+        with _told(self._folder):
+            self._writer.add_scalar(tag, value, step)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Errors of the system as one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {folder}: {error.strerror}. Make sure that you may write to it and that "
+            "the disk has space, or choose another folder."
+        ) from None
