@@ -18,12 +18,15 @@ from test_training import Interrupted, candidate, ignore, job
 from agent_sandbox.isolation import Isolation
 from lra_design.records import Run, from_json, to_json
 from mechanisms import reference_source
+from tasks.registry import get_task
 from trainers import course
-from trainers.accuracy import chance_bound
+from trainers.accuracy import chance_bound, labelled_split
+from trainers.batches import TrainingOrder
 from trainers.checkpoint import read_checkpoint
 from trainers.course import Progress
 from trainers.curve import Curve, Point
 from trainers.divergence import end_of, spiked
+from trainers.micro_batches import CALL_TOKENS, micro_batches
 from trainers.referee import score_run
 from trainers.tensor_files import read_tensors
 from trainers.training import train
@@ -223,3 +226,14 @@ def test_tensorboard_is_written_as_the_training_goes(isolation: Isolation, tmp_p
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert b"train.learning_rate" in plugin.content
     assert json.loads((tmp_path / "run.json").read_text())["divergence"] == "stuck at chance"
+
+
+@pytest.mark.slow
+def test_a_training_in_parts_is_replayed(isolation: Isolation, tmp_path: Path) -> None:
+    """`train` replays some of its stretches, and refuses what arrives elsewhere."""
+    changes = {"order": "random", "batch_size": 211, "num_steps": 12, "evaluate_every": 6}
+    asked = job(reference_source("linear"), "listops-mini", **changes)
+    lengths = labelled_split(get_task(asked.task), "train").sequences.longest
+    batch = TrainingOrder(lengths, 211, asked.seed, "random").index(0)
+    assert len(micro_batches(lengths[batch], CALL_TOKENS["cpu"])) > 1
+    assert train(asked, isolation, tmp_path, ignore).validation is not None
