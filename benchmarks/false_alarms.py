@@ -42,7 +42,7 @@ def trials(files: list[Path], num_seeds: int) -> list[Trial]:
     """Seed by seed, so that an interrupted run has seen every file."""
     found = []
     for seed, file, mode in product(range(num_seeds), files, ("causal", "bidirectional")):
-        if f"supports_{mode} = False" not in file.read_text():
+        if not re.search(rf"supports_{mode}\b.*= False", file.read_text()):
             found.append(Trial(file, mode, seed))
     return found
 

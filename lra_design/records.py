@@ -260,6 +260,8 @@ class TrainConfig:
     weight_decay: float
     warmup_fraction: float = 0.1
     """Share of the steps in which the learning rate rises linearly to its peak."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate then falls to 0: as half a cosine, or along a line."""
     clip_norm: float = 1.0
     evaluate_every: int
     """Steps between two evaluations on the validation split."""

@@ -19,6 +19,8 @@ def si_number(value: float | None, unit: str, *, digits: int = 3) -> str:
     """So many digits with a prefix of the SI; `-` for what is missing."""
     if value is None:
         return "-"
+    if value == 0:
+        return f"0 {unit}"
     for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m")):
         if value >= size:
             return f"{_rounded(value / size, digits)} {prefix}{unit}"

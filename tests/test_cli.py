@@ -77,6 +77,7 @@ FLAGS = {
     "data prepare": ["--json", "--source", "--unverified", "--workers"],
     "data show": ["--json", "-n"],
     "data verify": ["--json"],
+    "recipe": ["--json", "--variant"],
     "sandbox": [],
     "sandbox exec": [
         "--disk",
@@ -100,6 +101,7 @@ FLAGS = {
         "--set",
         "--task",
         "--unsafe-no-sandbox",
+        "--variant",
     ],
     "tune": [
         "--isolation",
@@ -111,6 +113,7 @@ FLAGS = {
         "--task",
         "--trials",
         "--unsafe-no-sandbox",
+        "--variant",
     ],
     "validate": [
         "--fast",
@@ -153,7 +156,8 @@ def test_the_commands_and_their_flags() -> None:
         (["validate", SOFTMAX, "--json", "--format", "github"], 2, "only one format"),
         (["validate", SOFTMAX, "--output", "a", "--output", "b"], 2, "a --format for each"),
         (["train", SOFTMAX, "--task", "listops-minni"], 2, "Did you mean 'listops-mini'"),
-        (["train", SOFTMAX, "--task", "listops-v1", "--scale", "full"], 2, "It has: small"),
+        (["train", SOFTMAX, "--task", "text-1k-v1", "--scale", "full"], 2, "It has: small"),
+        (["train", SOFTMAX, "--task", "listops-mini", "--variant", "s5"], 2, "It has: mini"),
         (["train", SOFTMAX], 2, "--task"),
         (["design", "--task", "listopsmini"], 2, "Did you mean 'listops-mini'"),
         (["design", "--attempts", "0"], 2, "--attempts"),

@@ -252,9 +252,9 @@ def test_operations_grow_as_claimed(name: str, causal: bool) -> None:
     assert claimed is not None
     short, middle, long = (count_cost(mechanism, L, 24)[0] for L in (4096, 8192, 16384))
     # A logarithm beside L shows as 0.1; what does not grow at all hides the rest, but cancels in
-    # differences.
+    # differences, where terms of lower order still weigh.
     overall, of_growth = math.log2(long / short) / 2, math.log2((long - middle) / (middle - short))
-    assert overall - 0.2 <= claimed <= of_growth + 0.2
+    assert overall - 0.2 <= claimed <= of_growth + 0.3
 
 
 @every_mechanism

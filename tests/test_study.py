@@ -13,7 +13,8 @@ from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import HostConfig, TrainConfig
 from mechanisms import reference_source
 from trainers.job import Job
-from trainers.study import RECIPE_SPACE, trial_job, tune
+from trainers.recipes import recipe_space
+from trainers.study import trial_job, tune
 from trainers.training import OnProgress, Progress
 
 JOB = Job(
@@ -63,7 +64,7 @@ def test_a_study_returns_its_best_trial_and_is_not_repeated(
     assert len(trials) == 3
     assert best.validation is not None
     assert best.validation.accuracy == max(t.value for t in trials if t.value is not None)
-    for name, entry in RECIPE_SPACE.items():
+    for name, entry in recipe_space(JOB.task, JOB.scale).items():
         assert entry["low"] <= getattr(best.train, name) <= entry["high"]
     assert len({trial.params["recipe.learning_rate"] for trial in trials}) == 3
 

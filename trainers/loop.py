@@ -1,4 +1,4 @@
-"""One training loop for every task: AdamW, linear warm-up, cosine decay, clipped gradients.
+"""One training loop for every task: AdamW, linear warm-up, decay to 0, clipped gradients.
 
 It runs inside the isolated worker and needs nothing of the judge's side. What a step does depends
 on the step's number and on the state alone, so that a run that was interrupted and restored gives
@@ -23,11 +23,14 @@ from trainers.micro_batches import CALL_TOKENS, micro_batches
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of step `step`, from 0: linear rise over the warm-up, then half a cosine to 0."""
+    """The rate of step `step`, from 0: linear rise over the warm-up, then half a cosine or a line
+    to 0."""
     num_warmup = max(1, round(config.warmup_fraction * config.num_steps))
     if step < num_warmup:
         return config.learning_rate * (step + 1) / num_warmup
     progress = (step - num_warmup) / max(1, config.num_steps - num_warmup)
+    if config.schedule == "linear":
+        return config.learning_rate * (1.0 - progress)
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 

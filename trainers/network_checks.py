@@ -32,6 +32,11 @@ def softmax_parameters(host: HostConfig, shape: TaskShape) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def parameter_cap(host: HostConfig, shape: TaskShape) -> int:
+    """The most parameters that the whole network may have, on every track."""
+    return int(CAP_RATIO * softmax_parameters(host, shape))
+
+
 def count_parameters(weights: Mapping[str, Tensor], names: Set[str]) -> int:
     """Numbers held by the exported tensors that the worker says are parameters.
 
@@ -51,8 +56,7 @@ def count_parameters(weights: Mapping[str, Tensor], names: Set[str]) -> int:
 
 def check_parameter_cap(num_parameters: int, host: HostConfig, shape: TaskShape) -> list[Finding]:
     """LRA501: the whole network is over the cap."""
-    reference = softmax_parameters(host, shape)
-    cap = int(CAP_RATIO * reference)
+    reference, cap = softmax_parameters(host, shape), parameter_cap(host, shape)
     if num_parameters <= cap:
         return []
     return [

@@ -1,14 +1,26 @@
-"""Recipes as data: the host and the training a task gets at a scale, the same for everybody."""
+"""Recipes: the host and the training a task gets at a scale, the same for everybody.
+
+The numbers stand in `recipes.toml`, each with its source.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import NamedTuple
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from lra_design.errors import UsageError
-from lra_design.records import HostConfig, TrainConfig
+from lra_design.records import HostConfig, TrainConfig, from_json, to_json
 from tasks.probes import probe_of
 from tasks.windows import parse_windowed
+
+FILE = Path(__file__).with_name("recipes.toml")
+Space = dict[str, dict[str, Any]]
+"""Name to range, in the form that `Mechanism.search_space` documents."""
 
 
 class Recipe(NamedTuple):
@@ -17,104 +29,106 @@ class Recipe(NamedTuple):
     host: HostConfig
     train: TrainConfig
 
+    @property
+    def version(self) -> str:
+        """Twelve hexadecimal digits that change with any number of the recipe.
 
-_SMOKE_HOST = HostConfig(
-    d_model=48, num_heads=2, num_layers=2, d_mlp=96, causal=True, positions="none"
-)
-"""Without positions in the host, telling the order is the mechanism's work: probes can see it."""
-_SMOKE_HOST_WITH_POSITIONS = dataclasses.replace(_SMOKE_HOST, positions="sinusoidal")
-_PROBE = Recipe(
-    _SMOKE_HOST,
-    TrainConfig(
-        num_steps=200, batch_size=24, learning_rate=5e-3, weight_decay=0.01, evaluate_every=200
-    ),
-)
-
-_PROBE_OF_ORDER = Recipe(
-    _SMOKE_HOST_WITH_POSITIONS,
-    TrainConfig(
-        num_steps=800, batch_size=32, learning_rate=3e-3, weight_decay=0.01, evaluate_every=400
-    ),
-)
-"""For probes whose answer lies beside what the question finds: two layers have to work together,
-which takes longer to learn. Softmax attention reaches 100 % on the compression probe with these
-positions and 37 % without (600 steps)."""
+        A run's id holds the numbers themselves.
+        """
+        text = to_json(self.host) + to_json(self.train)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _small(num_steps: int, batch_size: int) -> Recipe:
-    """The recipe of mlpen/Nystromformer, LRA/code/lra_config.py, evaluated ten times on the way.
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A recipe and where it comes from. A task may have several of them at a scale."""
 
-    2 layers, width 64, 2 heads, MLP 128, mean pooling, AdamW at 1e-4. Their positions are learnt,
-    ours are sinusoids.
-    """
-    host = HostConfig(
-        d_model=64, num_heads=2, num_layers=2, d_mlp=128, causal=True, positions="sinusoidal"
-    )
-    train = TrainConfig(
-        num_steps=num_steps,
-        batch_size=batch_size,
-        learning_rate=1e-4,
-        weight_decay=0.0,
-        evaluate_every=num_steps // 10,
-    )
-    return Recipe(host, train)
+    name: str
+    """What it is asked for by: `skyformer`."""
+    recipe: Recipe
+    source: str
+    """Repository, file and commit, or the measurement."""
+    sources: dict[str, str]
+    """Field of the host or the training to where its value comes from. A field that the recipe does
+    not give is missing: it has the default of its record."""
 
 
-RECIPES: dict[tuple[str, str], Recipe] = {
-    ("recall-probe", "smoke"): _PROBE,
-    ("copying-probe", "smoke"): _PROBE,
-    ("delay-probe", "smoke"): _PROBE,
-    ("reach-probe", "smoke"): _PROBE,
-    ("mqar-probe", "smoke"): _PROBE_OF_ORDER,
-    ("fuzzy-probe", "smoke"): _PROBE_OF_ORDER,
-    ("induction-probe", "smoke"): _PROBE_OF_ORDER,
-    ("compression-probe", "smoke"): _PROBE_OF_ORDER,
-    ("listops-mini", "smoke"): Recipe(
-        _SMOKE_HOST,
-        TrainConfig(
-            num_steps=250, batch_size=64, learning_rate=8e-3, weight_decay=0.01, evaluate_every=125
-        ),
-    ),
-    ("text-mini", "smoke"): Recipe(
-        _SMOKE_HOST_WITH_POSITIONS,
-        TrainConfig(
-            num_steps=800, batch_size=16, learning_rate=3e-3, weight_decay=0.01, evaluate_every=400
-        ),
-    ),
-    ("pathfinder-mini", "smoke"): Recipe(
-        _SMOKE_HOST_WITH_POSITIONS,
-        TrainConfig(
-            num_steps=400, batch_size=64, learning_rate=5e-3, weight_decay=0.01, evaluate_every=200
-        ),
-    ),
-    ("image-mini", "smoke"): Recipe(
-        _SMOKE_HOST,
-        TrainConfig(
-            num_steps=500, batch_size=64, learning_rate=8e-3, weight_decay=0.01, evaluate_every=250
-        ),
-    ),
-    ("listops-v1", "small"): _small(5_000, 32),
-    ("listops-release-v1", "small"): _small(5_000, 32),
-    ("text-v1", "small"): _small(20_000, 32),
-    ("text-1k-v1", "small"): _small(20_000, 32),
-    ("retrieval-v1", "small"): _small(30_000, 32),
-    ("retrieval-imdb-v1", "small"): _small(30_000, 32),
-    ("image-v1", "small"): _small(35_000, 256),
-    ("image-real-v1", "small"): _small(35_000, 256),
-    ("pathfinder32-v1", "small"): _small(62_400, 256),
-    ("pathfinder32-release-v1", "small"): _small(62_400, 256),
-}
+def _read(document: Mapping[str, Any]) -> dict[tuple[str, str], list[Variant]]:
+    """By task and scale, all recipes that stand in the file, in its order."""
+    read: dict[tuple[str, str], list[Variant]] = {}
+    for name, table in document.items():
+        if name == "space":
+            continue
+        for row in table["tasks"]:
+            recipe = _recipe(table["defaults"] | row)
+            variant = Variant(
+                name=name, recipe=recipe, source=table["source"], sources=table["sources"]
+            )
+            for task in row["ids"]:
+                read.setdefault((task, table["scale"]), []).append(variant)
+    return read
 
 
-def get_recipe(task: str, scale: str) -> Recipe:
+def _recipe(values: Mapping[str, Any]) -> Recipe:
+    """The recipe that a row of the file and its defaults make. An unknown name is refused."""
+    rest = {name: value for name, value in values.items() if name != "ids"}
+    num_steps = rest["num_steps"]
+    rest["warmup_fraction"] = rest.pop("num_warmup_steps") / num_steps
+    rest["evaluate_every"] = num_steps // rest.pop("num_evaluations")
+    names = {field.name for field in fields(HostConfig)}
+    host = {"causal": True, **{name: rest.pop(name) for name in names & rest.keys()}}
+    return Recipe(from_json(HostConfig, json.dumps(host)), from_json(TrainConfig, json.dumps(rest)))
+
+
+_DOCUMENT = tomllib.loads(FILE.read_text(encoding="utf-8"))
+VARIANTS = _read(_DOCUMENT)
+"""By task and scale, the default first."""
+RECIPES: dict[tuple[str, str], Recipe] = {key: v[0].recipe for key, v in VARIANTS.items()}
+"""By task and scale. `causal` is the caller's to set: it is True in all of them."""
+
+
+def get_recipe(task: str, scale: str, variant: str | None = None) -> Recipe:
     """The recipe of a task at a scale: a probe's is the same at every level, a windowed twin's is
     that of its task.
 
-    Raises UsageError saying which scales the task has.
+    variant: the name of another one than the default. Raises UsageError saying which scales the
+    task has, or which variants.
     """
+    key = _key(task, scale)
+    return RECIPES[key] if variant is None else get_variant(task, scale, variant).recipe
+
+
+def get_variant(task: str, scale: str, name: str | None = None) -> Variant:
+    """The recipe with its sources. Raises UsageError as `get_recipe` does."""
+    variants = VARIANTS[_key(task, scale)]
+    if name is None:
+        return variants[0]
+    for variant in variants:
+        if variant.name == name:
+            return variant
+    known = ", ".join(variant_names(task, scale))
+    raise UsageError(f"task '{task}' has no recipe '{name}' at scale '{scale}'. It has: {known}.")
+
+
+def variant_names(task: str, scale: str) -> list[str]:
+    """What the recipes of a task at a scale are called, the default first. Raises UsageError."""
+    return [variant.name for variant in VARIANTS[_key(task, scale)]]
+
+
+def recipe_space(task: str, scale: str) -> Space:
+    """What `tuned` searches of the recipe of a task at a scale, the same for every mechanism.
+
+    The names are fields of TrainConfig. Raises UsageError as `get_recipe` does.
+    """
+    space: Space = _DOCUMENT["space"][_key(task, scale)[1]]
+    return {name: dict(entry) for name, entry in space.items()}
+
+
+def _key(task: str, scale: str) -> tuple[str, str]:
+    """Where the recipe of a task stands: with its probe's, or with that of the task it cuts."""
     probe, windowed = probe_of(task), parse_windowed(task)
     name = probe.id if probe else windowed[0] if windowed else task
     if (name, scale) not in RECIPES:
         known = ", ".join(s for t, s in RECIPES if t == name) or "none"
         raise UsageError(f"task '{task}' has no recipe at scale '{scale}'. It has: {known}.")
-    return RECIPES[name, scale]
+    return name, scale

@@ -19,16 +19,12 @@ from agent_sandbox.validator.text_findings import text_findings
 from lra_design.errors import CandidateFault, CandidateRefused, DataError
 from lra_design.records import Run, Scalar
 from trainers.job import Job, run_id
+from trainers.recipes import recipe_space
 from trainers.training import OnProgress, Progress, read_run, train
 
 if TYPE_CHECKING:
     import optuna
 
-RECIPE_SPACE: dict[str, dict[str, Any]] = {
-    "learning_rate": {"type": "float", "low": 3e-4, "high": 1e-2, "log": True},
-    "weight_decay": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
-}
-"""What is tuned of the recipe, the same for candidates and references."""
 RECIPE_PREFIX = "recipe."
 FAULT = "fault"
 """User attribute of a trial that ended by the candidate's fault."""
@@ -49,7 +45,8 @@ def suggest(trial: optuna.Trial, name: str, entry: dict[str, Any]) -> Scalar:
 def trial_job(trial: optuna.Trial, job: Job) -> Job:
     """`job` with the trial's hyperparameters in the recipe and in the mechanism."""
     recipe: dict[str, Any] = {
-        name: suggest(trial, RECIPE_PREFIX + name, entry) for name, entry in RECIPE_SPACE.items()
+        name: suggest(trial, RECIPE_PREFIX + name, entry)
+        for name, entry in recipe_space(job.task, job.scale).items()
     }
     space = read_search_space(job.source)
     return dataclasses.replace(

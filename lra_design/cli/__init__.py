@@ -21,6 +21,7 @@ from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
 from lra_design.cli.options import show_fault, show_findings
+from lra_design.cli.recipe import recipe
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.train import train
@@ -46,6 +47,7 @@ for command in (
     explain,
     mechanisms,
     data,
+    recipe,
     train,
     score,
     tune,

@@ -30,12 +30,18 @@ mode_option = click.option(
     help="What the mechanism may look at.",
 )
 task_option = click.option("--task", required=True, help="Id of a task, such as listops-mini.")
+SCALES = ("smoke", "small", "full")
 scale_option = click.option(
     "--scale",
-    type=click.Choice(["smoke", "small", "full"]),
+    type=click.Choice(SCALES),
     default="smoke",
     show_default=True,
     help="Size of the host and length of the training.",
+)
+variant_option = click.option(
+    "--variant",
+    metavar="NAME",
+    help="Another recipe of the same scale, such as skyformer; `lra-design recipe` names them.",
 )
 seed_option = click.option(
     "--seed",
@@ -100,8 +106,12 @@ def make_job(
     mode: str,
     seed: int,
     hyperparameters: Mapping[str, Scalar] | None = None,
+    variant: str | None = None,
 ) -> Job:
-    """The training that the recipe of (task, scale) gives the mechanism in `file`."""
+    """The training that the recipe of (task, scale) gives the mechanism in `file`.
+
+    variant: the name of another recipe than the default.
+    """
     import dataclasses
 
     from lra_design.cli.hyperparameters import require_known
@@ -109,7 +119,7 @@ def make_job(
     from trainers.job import Job
     from trainers.recipes import get_recipe
 
-    recipe = get_recipe(get_task(task).id, scale)
+    recipe = get_recipe(get_task(task).id, scale, variant)
     try:
         source = (content := read_source(file)).decode()
     except UnicodeDecodeError:
@@ -148,6 +158,7 @@ def training_options(folder: str) -> Callable[[F], F]:
         source_argument,
         task_option,
         scale_option,
+        variant_option,
         mode_option,
         seed_option,
         out_option,

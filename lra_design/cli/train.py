@@ -19,6 +19,7 @@ def train(
     file: Path,
     task: str,
     scale: Literal["smoke", "small", "full"],
+    variant: str | None,
     mode: str,
     seed: int,
     out: Path,
@@ -31,7 +32,7 @@ def train(
     The same command goes on where an interrupted one stopped, and repeats nothing that has ended.
     Score it on the test split with `lra-design score`.
     """
-    job = make_job(file, task, scale, mode, seed, hyperparameters)
+    job = make_job(file, task, scale, mode, seed, hyperparameters, variant)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from tasks.registry import get_task

@@ -21,6 +21,7 @@ def tune(
     file: Path,
     task: str,
     scale: Literal["smoke", "small", "full"],
+    variant: str | None,
     mode: str,
     seed: int,
     trials: int,
@@ -33,7 +34,7 @@ def tune(
     Trials are compared on the validation split. The same command goes on where an interrupted one
     stopped. Score the winner with `lra-design score FOLDER`.
     """
-    job = make_job(file, task, scale, mode, seed)
+    job = make_job(file, task, scale, mode, seed, variant=variant)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from tasks.registry import get_task
