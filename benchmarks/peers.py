@@ -5,7 +5,8 @@
 The padded loop does what the one of mlpen/Nystromformer does (LRA/code): random batches, every
 example padded to the task's length, a mask, one forward and backward of the whole batch, AdamW, and
 the loss read after every update. Network, weights, batches and number of updates are the same on
-both sides, which take turns, without dropout; losses are compared. CPU time of one thread, medians over the rounds.
+both sides, which take turns, without dropout; losses are compared. CPU time of one thread, medians
+over the rounds.
 
 The lengths are those of text-v1 where it is prepared (`lra-design data prepare text-v1`), else
 drawn: log-normal, as the 25,000 training reviews are, with the mean 6.97 and the deviation 0.66 of
