@@ -63,12 +63,14 @@ def measure(task_id: str, num_steps: int) -> tuple[float, float]:
     loading, gather = Loading(), training_loop.gather
     loop._order.index = loading.timed(loop._order.index)  # type: ignore[method-assign]
     training_loop.gather = loading.timed(gather)
+    split_up = training_loop.micro_batches
+    training_loop.micro_batches = loading.timed(split_up)
     try:
         began = time.process_time()
         loop.run(WARM_UP_STEPS + num_steps)
         total = time.process_time() - began
     finally:
-        training_loop.gather = gather
+        training_loop.gather, training_loop.micro_batches = gather, split_up
     return 1e3 * total / num_steps, loading.seconds / total
 
 

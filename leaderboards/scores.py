@@ -17,6 +17,7 @@ from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
 from lra_design.errors import RecordError
 from lra_design.records import (
+    Divergence,
     Finding,
     HostConfig,
     Level,
@@ -93,6 +94,8 @@ class Entry:
     normalised_capped: float | None
     """NS, capped to [0, 1]."""
     findings: tuple[Finding, ...]
+    divergences: tuple[Divergence, ...] = ()
+    """What its trainings came to that led nowhere: one for each such seed."""
     isolation: Level
     """The weakest that any of the runs had."""
     rank: int | None = None
@@ -206,6 +209,7 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
         normalised=None,
         normalised_capped=None,
         findings=_distinct_findings(runs),
+        divergences=tuple(run.divergence for run in runs if run.divergence is not None),
         isolation=_weakest_isolation(runs),
     )
     return entry if test is None else _against_human(entry, test.mean, scores[0].num_labels)

@@ -175,6 +175,11 @@ def _caption(board: Board, entries: list[Entry]) -> str:
         lines.append("one seed: the interval is over examples and says nothing about seeds")
     if any(entry.isolation == "unsafe" or entry.findings for entry in entries):
         lines.append("! has findings, or ran with less isolation than the standard")
+    for entry in filter(lambda entry: entry.divergences, entries):
+        kinds = ", ".join(sorted(set(entry.divergences)))
+        lines.append(
+            f"{_short(entry.name)}: {len(entry.divergences)} training(s) led nowhere, {kinds}"
+        )
     return "\n".join(lines)
 
 

@@ -265,6 +265,9 @@ class TrainConfig:
     clip_norm: float = 1.0
     evaluate_every: int
     """Steps between two evaluations on the validation split."""
+    order: Literal["pools", "random"] = "pools"
+    """`random`: each batch is one of a random permutation, as in the published recipes. `pools`: it
+    holds examples of about one length, sorted within pools of such batches."""
 
 
 @record
@@ -299,6 +302,10 @@ class Usage:
     seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
+
+
+Divergence = Literal["not finite", "loss spike", "stuck at chance"]
+"""Why a training led nowhere. The first two ended it early."""
 
 
 @record
@@ -415,6 +422,8 @@ class Run:
     validation: Score | None
     test: Score | None
     """None until the referee has scored the run."""
+    divergence: Divergence | None = None
+    """What the training came to, where it led nowhere; see `trainers.divergence`."""
     twin: Score | None = None
     """Of a training on shuffled labels, against shuffled test labels: it must be at chance. None
     when no twin was asked for."""

@@ -17,10 +17,10 @@ from mechanisms import reference_source
 from tasks.registry import TASKS, get_task
 from tasks.task import UNLABELLED, Examples, Task
 from trainers import twin
-from trainers.accuracy import labelled_split
+from trainers.accuracy import chance_bound, labelled_split, most_frequent
 from trainers.job import Job
 from trainers.training import Progress
-from trainers.twin import chance_bound, check_random_labels, most_frequent, score_twin, shuffled
+from trainers.twin import check_random_labels, score_twin, shuffled
 
 FORGERIES = sorted((Path(__file__).parent / "forgeries").glob("*.py"))
 NUM_CLASSES = 10

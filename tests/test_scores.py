@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -368,3 +369,15 @@ def test_the_json_holds_every_entry_and_no_number_for_what_is_missing() -> None:
 def test_numbers_are_percent_only_when_shown_and_missing_is_a_dash() -> None:
     assert [percent(0.5894), percent(0.6385, 2), percent(None)] == ["58.9", "63.85", "–"]
     assert [signed(1.25, 1), signed(-4.94, 1), signed(None, 1)] == ["+1.2", "−4.9", "–"]
+
+
+def test_trainings_that_led_nowhere_are_told_on_the_board() -> None:
+    runs = [
+        *seeds("linear", [0.2, 0.3]),
+        make_run("linear", 2, 0.1, divergence="not finite"),
+    ]
+    entry = only(runs)
+    assert entry.divergences == ("not finite",)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(render_table([entry]))
+    assert "linear: 1 training(s) led nowhere, not finite" in console.export_text()

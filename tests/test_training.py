@@ -11,7 +11,7 @@ import torch
 
 from agent_sandbox.isolation import Isolation
 from lra_design.errors import CandidateFault, CandidateRefused
-from lra_design.records import HostConfig, TrainConfig, from_json
+from lra_design.records import HostConfig, TrainConfig
 from mechanisms import reference_source
 from mechanisms.softmax import SoftmaxAttention
 from tasks.registry import get_task
@@ -24,7 +24,7 @@ from trainers.batches import (
     gather,
     gather_position_labels,
 )
-from trainers.curve import Curve
+from trainers.checkpoint import read_checkpoint
 from trainers.host import Host
 from trainers.job import Job, run_id, task_shape
 from trainers.loop import TrainingLoop, learning_rate
@@ -256,8 +256,9 @@ def test_an_interrupted_training_gives_the_numbers_of_an_uninterrupted_one(
 
     with pytest.raises(Interrupted):
         train(asked, isolation, tmp_path / "resumed", stop)
-    tensors, notes = read_tensors(tmp_path / "resumed" / "checkpoint.safetensors")
-    assert int(tensors["step"]) == 11
+    kept = read_checkpoint(tmp_path / "resumed")
+    assert kept is not None
+    assert int(kept[0]["step"]) == kept[1].step == 11
     resumed = train(asked, isolation, tmp_path / "resumed", ignore)
 
     assert resumed.validation == whole.validation
@@ -266,7 +267,7 @@ def test_an_interrupted_training_gives_the_numbers_of_an_uninterrupted_one(
     ]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert [point.step for point in from_json(Curve, notes["curve"]).points] == [11]
+    assert [point.step for point in kept[1].curve.points] == [11]
 
 
 def test_equal_jobs_have_equal_ids_and_others_others() -> None:

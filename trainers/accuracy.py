@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import torch
@@ -15,6 +17,8 @@ from tasks.task import UNLABELLED, Task
 from trainers.batches import Batch, Sequences, gather_position_labels
 
 HeldOut = Literal["validation", "test"]
+CONFIDENCE = 0.999
+"""Of what knows nothing, at least this share stays under `chance_bound`."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,22 @@ def measure_accuracy(
         num_labels=len(hit),
         groups=_by_group(hit, torch.cat(groups)) if groups else (),
     )
+
+
+def most_frequent(split: LabelledSplit) -> float:
+    """The accuracy of always answering the most frequent label."""
+    scored = split.labels[split.labels != UNLABELLED]
+    return int(scored.bincount().max()) / len(scored)
+
+
+def chance_bound(chance: float, num_labels: int) -> float:
+    """What an accuracy over labels in random order exceeds once in a thousand times at most.
+
+    The number of hits of any fixed answers varies no more than a binomial one: labels are dealt out
+    without replacement. With the correction for continuity of the normal approximation.
+    """
+    deviation = math.sqrt(chance * (1 - chance) / num_labels)
+    return chance + NormalDist().inv_cdf(CONFIDENCE) * deviation + 0.5 / num_labels
 
 
 def _by_group(hit: Tensor, groups: Tensor) -> tuple[GroupScore, ...]:

@@ -1,14 +1,16 @@
 """Batches as a pure function of (examples, batch size, seed, step): a run can resume anywhere.
 
-Each epoch is a fresh permutation, cut into pools of several batches; within a pool examples are
-sorted by length, so that a batch holds examples of about one length and little padding, and the
-batches of a pool are then shuffled.
+Each epoch is a fresh permutation. In the order `random` it is cut into batches as it stands. In the
+order `pools` it is cut into pools of several batches; within a pool examples are sorted by length,
+so that a batch holds examples of about one length and little padding, and the batches of a pool are
+then shuffled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -116,8 +118,16 @@ def gather_position_labels(labels: Tensor, sequences: Sequences, batch: Batch, f
 class TrainingOrder:
     """Which examples make up the batch of each step."""
 
-    def __init__(self, lengths: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Tensor,
+        batch_size: int,
+        seed: int,
+        order: Literal["pools", "random"] = "pools",
+    ) -> None:
+        """lengths: (number of examples,). order: as `TrainConfig.order`."""
         self._lengths = lengths
+        self._order = order
         self._batch_size = min(batch_size, len(lengths))
         self._seed = seed
         self._epoch = -1
@@ -134,6 +144,8 @@ class TrainingOrder:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
         order = torch.randperm(len(self._lengths), generator=generator)
         order = order[: len(order) - len(order) % self._batch_size]
+        if self._order == "random":
+            return list(torch.split(order, self._batch_size))
         batches: list[Tensor] = []
         for pool in torch.split(order, self._batch_size * BATCHES_PER_POOL):
             by_length = pool[self._lengths[pool].argsort(stable=True)]

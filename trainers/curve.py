@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lra_design.records import record
 
 
@@ -34,18 +32,7 @@ class Curve:
         """The first point with the best validation accuracy."""
         return max(self.points, key=lambda point: point.accuracy, default=None)
 
-
-def write_tensorboard(folder: Path, curve: Curve) -> None:
-    """Put the curve's scalars into a TensorBoard event file of their own."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(str(folder))
-    for point in curve.points:
-        for tag, value in (
-            ("loss/train", point.loss),
-            ("gradient_norm/train", point.gradient_norm),
-            ("learning_rate", point.learning_rate),
-            ("accuracy/validation", point.accuracy),
-        ):
-            writer.add_scalar(tag, value, point.step)
-    writer.close()
+    @property
+    def step(self) -> int:
+        """The step of the latest evaluation; 0 when there is none."""
+        return self.points[-1].step if self.points else 0

@@ -2,7 +2,8 @@
 
 It runs inside the isolated worker and needs nothing of the judge's side. What a step does depends
 on the step's number and on the state alone, so that a run that was interrupted and restored gives
-the same numbers as one that was not.
+the same numbers as one that was not. A batch is computed in parts of about one length where that
+pays (`trainers.micro_batches`); their gradients add up to that of the whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lra_design.records import TrainConfig
 from tasks.task import UNLABELLED
 from trainers.batches import Batch, Sequences, TrainingOrder, gather, gather_position_labels
 from trainers.host import Host
+from trainers.micro_batches import CALL_TOKENS, micro_batches
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -64,7 +66,8 @@ class TrainingLoop:
         self._sequences = sequences.near(self._device)
         self._labels = labels.to(self._device)
         self._config = config
-        self._order = TrainingOrder(sequences.longest, config.batch_size, seed)
+        self._padded = sequences.longest * sequences.documents
+        self._order = TrainingOrder(sequences.longest, config.batch_size, seed, config.order)
         self.trained = [name for name, p in network.named_parameters() if p.requires_grad]
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._optimizer = make_optimizer(self._parameters, config)
@@ -100,20 +103,33 @@ class TrainingLoop:
         return {str(i): gradient for i, gradient in numbered if gradient is not None}
 
     def _backward(self) -> Tensor:
-        """The loss of the step's batch, with its gradient left in the parameters."""
-        batch = gather(self._sequences, self._order.index(self.step))
-        loss = self._loss(batch.to(self._device))
+        """The mean loss over the labels of the step's batch; its gradient is in the parameters."""
+        batches = [batch.to(self._device) for batch in self._parts()]
+        labels = [self._labels_of(batch) for batch in batches]
+        num_labels = sum((part != UNLABELLED).sum() for part in labels)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        losses = []
+        for batch, targets in zip(batches, labels, strict=True):
+            loss = self._summed_loss(batch, targets) / num_labels
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
-    def _loss(self, batch: Batch) -> Tensor:
-        logits = self.network(batch.tokens_BL, batch.key_padding_mask_BL)
+    def _parts(self) -> list[Batch]:
+        """The step's batch, whole or in parts of about one length."""
+        index = self._order.index(self.step)
+        parts = micro_batches(self._padded[index], CALL_TOKENS[self._device.type])
+        return [gather(self._sequences, index[part]) for part in parts]
+
+    def _labels_of(self, batch: Batch) -> Tensor:
         if self.network.shape.labels == "example":
-            return F.cross_entropy(logits, self._labels[batch.index].long())
+            return self._labels[batch.index].long()
         labels_BL = gather_position_labels(self._labels, self._sequences, batch, UNLABELLED)
-        labels = labels_BL.flatten().long()
-        return F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=UNLABELLED)
+        return labels_BL.flatten().long()
+
+    def _summed_loss(self, batch: Batch, labels: Tensor) -> Tensor:
+        logits = self.network(batch.tokens_BL, batch.key_padding_mask_BL).flatten(0, -2)
+        return F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
 
     def state(self) -> dict[str, Tensor]:
         """Everything the next step depends on, as plain tensors."""

@@ -19,6 +19,8 @@ from mechanisms.softmax import SoftmaxAttention
 from trainers.host import Host, TaskShape
 
 CAP_RATIO = 1.1
+CHECKPOINT_EXTRA_BYTES = 1024**2
+"""For what a checkpoint holds besides weights and their moments: the random state, counters."""
 REBUILT_TOLERANCE = 0.005
 """Largest honest difference in accuracy between two processes with the same weights."""
 
@@ -116,6 +118,21 @@ def check_rebuilt(trained: float, rebuilt: float) -> list[Finding]:
             hint="Make what is learnt an nn.Parameter in __init__; keep nothing between calls.",
         )
     ]
+
+
+def require_small(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """A checkpoint is the weights, two moments of each and little else; else a CandidateFault."""
+    size, of_weights = (sum(t.nbytes for t in tensors.values()) for tensors in (state, weights))
+    allowed = 4 * of_weights + CHECKPOINT_EXTRA_BYTES
+    if size > allowed:
+        raise CandidateFault("protocol", f"a checkpoint of {size} bytes, allowed {allowed}")
+
+
+def require_same(weights: Mapping[str, Tensor], replayable: Mapping[str, Tensor]) -> None:
+    """What is exported to be scored is what the states say, which are replayed."""
+    names = weights.keys() & replayable.keys()
+    if not all(same_tensor(weights[name], replayable[name]) for name in names):
+        raise CandidateFault("protocol", "exported weights that are not those of the checkpoint")
 
 
 def same_tensor(a: Tensor, b: Tensor, *, values: bool = True) -> bool:

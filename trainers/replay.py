@@ -13,6 +13,7 @@ a share f of its stretches, (1 - f)^n escape n replays.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,24 @@ class Stretch:
     after: State
     norms: Tensor
     """(steps,) float64, norm of each step's gradient before clipping."""
+
+
+class DrawnStretches:
+    """A few stretches of all there have been, each as likely as the other."""
+
+    def __init__(self, count: int) -> None:
+        self.kept: list[Stretch] = []
+        self._count = count
+        self._num_seen = 0
+
+    def add(self, stretch: Stretch) -> None:
+        """Keep this one or not, as a draw has it."""
+        self._num_seen += 1
+        place = secrets.randbelow(self._num_seen)
+        if len(self.kept) < self._count:
+            self.kept.append(stretch)
+        elif place < self._count:
+            self.kept[place] = stretch
 
 
 def check_optimizer(

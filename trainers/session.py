@@ -32,6 +32,13 @@ MAX_NAMES = 20_000
 """Parameters a network may have: tensors, not elements."""
 
 
+class NotFinite(CandidateFault):
+    """A loss, a gradient's norm, or an answer that is no finite number: a training diverged."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("raised", detail)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the network says of one batch, finite, in float64."""
@@ -92,11 +99,14 @@ class NetworkSession:
         return _names(self._call("start_training", values, tensors).values.get("trained"))
 
     def train(self, until: int, num_steps: int) -> Tensor:
-        """Train `num_steps` steps, up to step `until`; (num_steps, 2): loss and gradient norm."""
+        """Train `num_steps` steps, up to step `until`; (num_steps, 2): loss and gradient norm.
+
+        Raises NotFinite when one of them is no finite number.
+        """
         log = _checked(self._call("train", {"until": until}).tensors, "log", (num_steps, 2))
         if not bool(log.isfinite().all()):
             step = until - num_steps + int((~log.isfinite()).any(dim=1).nonzero()[0])
-            raise CandidateFault("raised", f"training diverged: loss or gradient at step {step}")
+            raise NotFinite(f"loss or gradient at step {step} are not finite")
         return log
 
     def gradients(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -129,7 +139,7 @@ class NetworkSession:
         self._call("double")
 
     def predict(self, batch: Batch) -> Tensor:
-        """Logits (B, C) or (B, L, C) of a batch, finite."""
+        """Logits (B, C) or (B, L, C) of a batch. Raises NotFinite when they are not."""
         return self.answer(batch).logits
 
     def usage(self) -> Usage:
@@ -149,7 +159,7 @@ class NetworkSession:
         features_BLD = _checked(answer, "features", (B, L, self._width))
         for name, tensor in (("logits", logits), ("features", features_BLD)):
             if not bool(tensor.isfinite().all()):
-                raise CandidateFault("raised", f"the {name} are not finite")
+                raise NotFinite(f"the {name} are not finite")
         return Answer(logits, features_BLD)
 
     def _call(

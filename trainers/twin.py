@@ -11,11 +11,9 @@ that was forged, or held-out labels that leaked.
 from __future__ import annotations
 
 import dataclasses
-import math
 import secrets
 import tempfile
 from pathlib import Path
-from statistics import NormalDist
 
 import torch
 
@@ -24,13 +22,10 @@ from agent_sandbox.validator.registry import ENTRIES
 from lra_design.records import Finding, Score
 from tasks.registry import get_task
 from tasks.task import SPLIT_NAMES, UNLABELLED, SplitName, Task
-from trainers.accuracy import LabelledSplit, labelled_split
+from trainers.accuracy import LabelledSplit, chance_bound, labelled_split, most_frequent
 from trainers.job import Job
 from trainers.referee import referee
 from trainers.training import OnProgress, train
-
-CONFIDENCE = 0.999
-"""Of a twin that knows nothing, at least this share stays under the bound."""
 
 
 def score_twin(
@@ -61,22 +56,6 @@ def shuffled(split: LabelledSplit, seed: int) -> LabelledSplit:
     scored = (labels != UNLABELLED).nonzero().flatten()
     labels[scored] = labels[scored[torch.randperm(len(scored), generator=generator)]]
     return dataclasses.replace(split, labels=labels)
-
-
-def most_frequent(split: LabelledSplit) -> float:
-    """The accuracy of always answering the most frequent label."""
-    scored = split.labels[split.labels != UNLABELLED]
-    return int(scored.bincount().max()) / len(scored)
-
-
-def chance_bound(chance: float, num_labels: int) -> float:
-    """What an accuracy over labels in random order exceeds once in a thousand times at most.
-
-    The number of hits of any fixed answers varies no more than a binomial one: labels are dealt out
-    without replacement. With the correction for continuity of the normal approximation.
-    """
-    deviation = math.sqrt(chance * (1 - chance) / num_labels)
-    return chance + NormalDist().inv_cdf(CONFIDENCE) * deviation + 0.5 / num_labels
 
 
 def check_random_labels(score: Score, chance: float) -> list[Finding]:

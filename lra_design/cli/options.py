@@ -199,4 +199,5 @@ def show_run(run: Run, as_json: bool, summary: str) -> None:
         return
     score = run.test or run.validation
     assert score is not None, "a run that has ended has a validation score"
-    click.echo("\n".join(part for part in (summary, breakdown(score)) if part))
+    note = f"note: the training led nowhere: {run.divergence}" if run.divergence else ""
+    click.echo("\n".join(part for part in (summary, note, breakdown(score)) if part))

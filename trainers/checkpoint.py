@@ -1,0 +1,56 @@
+"""What a training that was killed at any moment goes on from: one file, replaced as a whole.
+
+It holds the state of the worker after some step, and what the judge knew then. Everything else of a
+training follows from these and the job, so that it ends with the same weights and the same curve,
+bit for bit, wherever it was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from lra_design.records import Usage, from_json, record, to_json
+from trainers.curve import Curve
+from trainers.tensor_files import read_tensors, write_tensors
+
+NAME = "checkpoint.safetensors"
+
+
+@record
+class Standing:
+    """Where a training stands, as the judge keeps it."""
+
+    curve: Curve = Curve()
+    log: tuple[tuple[float, float], ...] = ()
+    """Loss and norm of the gradient of each step since the latest evaluation."""
+    usage: Usage = Usage(seconds=0.0, cpu_seconds=0.0, peak_memory_bytes=0)
+    """Up to then, interruptions left out."""
+
+    @property
+    def step(self) -> int:
+        """How many steps were taken."""
+        return self.curve.step + len(self.log)
+
+
+def write_checkpoint(folder: Path, state: Mapping[str, Tensor], standing: Standing) -> None:
+    """Keep the worker's state and where the training stands. Raises DataError when that fails."""
+    write_tensors(folder / NAME, state, {"standing": to_json(standing)})
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Standing] | None:
+    """What was kept last; None when nothing was.
+
+    Raises DataError when the file is damaged, RecordError when another version wrote it.
+    """
+    if not (folder / NAME).exists():
+        return None
+    tensors, notes = read_tensors(folder / NAME)
+    return tensors, from_json(Standing, notes.get("standing", "{}"))
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Let go of it: the training has ended."""
+    (folder / NAME).unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""A batch in parts of about one length each: the same gradient for fewer computed tokens.
+
+Every part is padded to its own longest sequence. The parts are those of the sorted batch that cost
+least in all, where a part costs its padded tokens and a constant: what every forward and backward
+takes however little there is in it. A batch whose padding is worth less than that stays whole and
+in the order it came in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CALL_TOKENS = {"cpu": 512, "cuda": 4096}
+"""What a part costs beside its tokens, in tokens, by device. On one thread a forward and backward
+of two layers of width 64 take 4 to 9 ms for 32 tokens and 0.02 to 0.06 ms for each further one. A
+GPU's was not measured: this keeps computed tokens at 1.3 times the real ones on movie reviews."""
+MAX_TOKENS = 65_536
+"""Padded tokens of a part of more than one example: what bounds the memory of a step."""
+
+
+def micro_batches(lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKENS) -> list[Tensor]:
+    """Places (B_i,) in a batch that make up each of its parts, all B of them together.
+
+    lengths: (B,) padded tokens an example takes alone, on the CPU. call_tokens: as `CALL_TOKENS`.
+    """
+    order = lengths.argsort(stable=True)
+    sizes = lengths[order].numpy()
+    whole = len(sizes) * int(sizes[-1])
+    if whole <= max_tokens and whole - int(sizes.sum()) <= call_tokens:
+        return [torch.arange(len(sizes))]
+    ends = _cheapest_ends(sizes, call_tokens, max_tokens)
+    starts = [0, *ends[:-1]]
+    return [order[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _cheapest_ends(sizes: NDArray[np.int64], call_tokens: int, max_tokens: int) -> list[int]:
+    """Where each part of the sorted `sizes` ends, by dynamic programming over the first n."""
+    costs = np.zeros(len(sizes) + 1, dtype=np.int64)
+    starts = np.zeros(len(sizes) + 1, dtype=np.int64)
+    for end in range(1, len(sizes) + 1):
+        first = max(0, min(end - 1, end - max_tokens // max(1, int(sizes[end - 1]))))
+        padded = np.arange(end - first, 0, -1) * sizes[end - 1]
+        totals = costs[first:end] + padded
+        best = int(totals.argmin())
+        costs[end], starts[end] = totals[best] + call_tokens, first + best
+    ends = [len(sizes)]
+    while starts[ends[-1]]:
+        ends.append(int(starts[ends[-1]]))
+    return ends[::-1]
