@@ -14,7 +14,7 @@ from supported import modes
 
 from agent_sandbox.isolation import Isolation
 from agent_sandbox.validator.examination import Patience
-from agent_sandbox.validator.registry import CHECKS, FAULTS, PRINTED, Check
+from agent_sandbox.validator.registry import CHECKS, FAST, FAULTS, PRINTED, Check
 from agent_sandbox.validator.render import render_report
 from agent_sandbox.validator.validate import Mode, validate
 from lra_design.errors import HarnessError
@@ -113,10 +113,12 @@ def test_a_mode_that_is_not_supported_is_refused_before_anything_runs(isolation:
 
 def test_hyperparameters_reach_the_mechanism(isolation: Isolation) -> None:
     source = (HERE / "honest" / "depthwise_convolution.py").read_bytes()
-    sizes = [
-        validate(source, isolation, seed=1, hyperparameters={"width": width}).num_parameters
+    reports = [
+        validate(source, isolation, seed=1, hyperparameters={"width": width}, checks=FAST)
         for width in (2, 5)
     ]
+    assert [report.hyperparameters for report in reports] == [{"width": 2}, {"width": 5}]
+    sizes = [report.num_parameters for report in reports]
     assert None not in sizes
     assert sizes[0] != sizes[1]
 
