@@ -171,7 +171,7 @@ def test_hostile_text_in_every_field_stays_text(text: str) -> None:
     assert hostile.text.count(visible_text(text)) >= 15
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.text(min_size=1))
 def test_no_text_at_all_changes_the_pages_elements(text: str) -> None:
     page = Page(page_of([make_run(text)], title=text, notes=(text,)))
