@@ -148,7 +148,9 @@ def test_the_check_rejects_the_example_that_fails(check: str, isolation: Isolati
     assert found(report) == {(check, facts(page(check))["Tier"])}, render_report(report)
 
 
-@pytest.mark.parametrize("check", MENDS)
+@pytest.mark.parametrize(
+    "check", [pytest.param(c, marks=pytest.mark.slow if i % 3 else []) for i, c in enumerate(MENDS)]
+)
 def test_the_check_accepts_the_mended_example(check: str, isolation: Isolation) -> None:
     report = judged_by_it_alone(check, "Mend", isolation)
     assert not report.findings, render_report(report)

@@ -42,9 +42,9 @@ def assert_not_accused(
 
 
 def some(paths: list[Path]) -> list[object]:
-    """Every fourth module by default; all of them take two minutes."""
+    """Every eighth module by default; all of them take two minutes."""
     slow = pytest.mark.slow
-    return [pytest.param(p, marks=[slow] if i % 4 else [], id=p.stem) for i, p in enumerate(paths)]
+    return [pytest.param(p, marks=[slow] if i % 8 else [], id=p.stem) for i, p in enumerate(paths)]
 
 
 @pytest.mark.parametrize("path", some(HONEST))
