@@ -264,6 +264,7 @@ class Bad(Mechanism):
         ("return x[:, :1]", "LRA201"),
         ("return x / 0", "LRA211"),
         ("return (x - x).sqrt() + x", "LRA211"),  # finite, with no finite gradient
+        ("return 1e200 * x", "compare those up to"),  # finite, with no finite square
         ("raise KeyError('lost')", "lost"),
         ("return eval('x')", "LRA"),
     ],

@@ -13,11 +13,14 @@ import pytest
 from supported import modes
 
 from agent_sandbox.isolation import Isolation
+from agent_sandbox.isolation.protocol import Message
+from agent_sandbox.validator.built import Built, Setup
 from agent_sandbox.validator.examination import Patience
 from agent_sandbox.validator.registry import CHECKS, FAST, FAULTS, PRINTED, Check
 from agent_sandbox.validator.render import render_report
 from agent_sandbox.validator.validate import Mode, validate
-from lra_design.errors import HarnessError
+from lra_design.errors import CandidateFault, HarnessError
+from lra_design.interface import MechanismConfig
 from lra_design.records import ValidationReport, from_json, to_json
 
 HERE = Path(__file__).parent
@@ -169,3 +172,14 @@ def test_a_fault_of_the_harness_is_not_charged_to_the_candidate(isolation: Isola
 
     with pytest.raises(HarnessError, match="no workers today"):
         validate(REFERENCES[0].read_bytes(), Failing())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "claim", [10**400, 2**81, -1, True, "1", None, float("inf")], ids=lambda c: f"{c!s:.8}"
+)
+def test_a_count_of_no_sensible_size_is_a_fault_of_the_worker(claim: object) -> None:
+    answer = Message({"flops": claim, "peak_memory_bytes": 1})
+    config = MechanismConfig(d_model=2, num_heads=1, max_seq_len=3, causal=True)
+    built = Built(lambda *asked: answer, Setup(config), key="")
+    with pytest.raises(CandidateFault, match="expected a number"):
+        built.cost(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from agent_sandbox.fingerprint.features import FEATURES
 from agent_sandbox.fingerprint.influence import block_features, far_features, influence_features
 from agent_sandbox.fingerprint.measures import change
 from agent_sandbox.fingerprint.responses import EXAMPLES, response_features
-from agent_sandbox.fingerprint.rig import D_MODEL, MAX_SEQ_LEN, NUM_HEADS, Rig, derivative
+from agent_sandbox.fingerprint.rig import D_MODEL, MAX_SEQ_LEN, NUM_HEADS, Rig, derivative, output
 from agent_sandbox.validator.built import Built
 from agent_sandbox.validator.draw import Draw
 
@@ -40,12 +41,12 @@ def behaviour(rig: Rig, seed: int, advance: Callable[[], None]) -> dict[str, flo
 def _round(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
     """The features of one draw of weights."""
     length = 2 * draw.integer(SHORTEST // 2, MAX_SEQ_LEN // 2)
-    built.forward(torch.zeros(1, length, D_MODEL))  # what is no output has no derivative either
+    output(built, torch.zeros(1, length, D_MODEL))  # what is no output has no derivative either
     return {
         **_influence(built, draw, length),
         **_far(rig, built, draw),
         **_blocks(built, draw, length),
-        **response_features(built.forward, draw, length, D_MODEL),
+        **response_features(partial(output, built), draw, length, D_MODEL),
         **_other_builds(rig, built, draw),
     }
 
@@ -107,7 +108,7 @@ def _other_builds(rig: Rig, built: Built, draw: Draw) -> dict[str, float]:
     """The same weights read with more heads, or built for a lower limit."""
     limit, config = MAX_SEQ_LEN // 2, built.setup.config
     x_BLD = draw.normal(EXAMPLES, limit, D_MODEL)
-    y_BLD = built.forward(x_BLD)
-    heads = rig.rebuild(built, replace(config, num_heads=2 * NUM_HEADS)).forward(x_BLD)
-    limited = rig.rebuild(built, replace(config, max_seq_len=limit)).forward(x_BLD)
+    y_BLD = output(built, x_BLD)
+    heads = output(rig.rebuild(built, replace(config, num_heads=2 * NUM_HEADS)), x_BLD)
+    limited = output(rig.rebuild(built, replace(config, max_seq_len=limit)), x_BLD)
     return {"head_change": change(heads, y_BLD), "limit_change": change(limited, y_BLD)}

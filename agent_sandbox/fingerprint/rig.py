@@ -23,6 +23,8 @@ CALL_SECONDS = 20.0
 TOTAL_SECONDS = 120.0
 D_MODEL, NUM_HEADS, MAX_SEQ_LEN = 16, 2, 96
 """The sizes of all fingerprints: chunks of 64 are seen, and heads of an even width."""
+LARGEST = 1e60
+"""Of an output or a derivative: features are made of fourth powers, which float64 has room for."""
 
 
 class Rig:
@@ -92,9 +94,23 @@ class Rig:
         return built
 
 
+def output(built: Built, x: Tensor) -> Tensor:
+    """`built.forward(x)`, not too large to be compared."""
+    return _comparable(built.forward(x))
+
+
 def derivative(built: Built, x: Tensor, cotangent: Tensor) -> Tensor:
     """Of `(y * cotangent).sum()` by `x`, both `(B, L, D)`; zeros where there is none."""
     gradient = built.vjp(x, cotangent).get("input", x.new_zeros(x.shape))
     if not gradient.isfinite().all():
         raise Broken("LRA211", not_finite(gradient, "the gradient of the input"))
-    return gradient
+    return _comparable(gradient)
+
+
+def _comparable(tensor: Tensor) -> Tensor:
+    largest = float(tensor.abs().max())
+    if largest > LARGEST:
+        raise CandidateFault(
+            "raised", f"a number of size {largest:.1g}: the probes compare those up to {LARGEST:g}"
+        )
+    return tensor

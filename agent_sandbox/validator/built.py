@@ -18,6 +18,8 @@ WEIGHT_DTYPES = frozenset(
     (torch.float64, torch.float32, torch.complex64, torch.complex128, torch.int64, torch.bool)
 )
 """What a parameter can be after `float()` or `double()`."""
+LARGEST_COUNT = 2**80
+"""Of operations or bytes; a whole number may come with more digits than a float has room for."""
 CIRCUMSTANCES = ("training", "autocast", "inference", "recorded")
 """Ways of calling that a finding names."""
 Call = Callable[[str, Mapping[str, Any], Mapping[str, Tensor]], Message]
@@ -267,9 +269,10 @@ class Built:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise CandidateFault("protocol", f"expected a number of at least 0, found {value!a:.50}")
-    return float(value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not 0 <= value <= LARGEST_COUNT:  # type: ignore[operator]
+        raise CandidateFault("protocol", f"expected a number from 0 to 2**80, found {value!a:.50}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _is_row(row: object, kinds: tuple[type, ...]) -> bool:
