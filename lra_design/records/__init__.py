@@ -1,0 +1,81 @@
+"""The values that cross the borders between the parts, each of which serialises to JSON."""
+
+from lra_design.records.attempts import (
+    Attempt,
+    Feedback,
+    Proposal,
+)
+from lra_design.records.configs import (
+    HostConfig,
+    TrainConfig,
+)
+from lra_design.records.isolation import (
+    Hardware,
+    IsolationRecord,
+    Level,
+    Limits,
+    Profile,
+    Usage,
+    Versions,
+)
+from lra_design.records.runs import (
+    Divergence,
+    GroupScore,
+    Run,
+    Score,
+)
+from lra_design.records.serialised import (
+    Scalar,
+    from_json,
+    record,
+    to_json,
+)
+from lra_design.records.tuning import (
+    Trial,
+    Tuning,
+    TuningProtocol,
+)
+from lra_design.records.validation import (
+    CheckRun,
+    Exponent,
+    Finding,
+    Quantity,
+    Scaling,
+    ScalingPoint,
+    Tier,
+    ValidationReport,
+)
+
+__all__ = [
+    "Attempt",
+    "CheckRun",
+    "Divergence",
+    "Exponent",
+    "Feedback",
+    "Finding",
+    "GroupScore",
+    "Hardware",
+    "HostConfig",
+    "IsolationRecord",
+    "Level",
+    "Limits",
+    "Profile",
+    "Proposal",
+    "Quantity",
+    "Run",
+    "Scalar",
+    "Scaling",
+    "ScalingPoint",
+    "Score",
+    "Tier",
+    "TrainConfig",
+    "Trial",
+    "Tuning",
+    "TuningProtocol",
+    "Usage",
+    "ValidationReport",
+    "Versions",
+    "from_json",
+    "record",
+    "to_json",
+]
