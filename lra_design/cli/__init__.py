@@ -22,6 +22,7 @@ from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
 from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.recipe import recipe
+from lra_design.cli.reproduce import reproduce
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.train import train
@@ -30,7 +31,7 @@ from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "design", "data")
+RESUMED = ("train", "score", "tune", "design", "data", "reproduce")
 """Commands that keep what they have finished."""
 
 
@@ -53,6 +54,7 @@ for command in (
     tune,
     design,
     board,
+    reproduce,
     sandbox,
 ):
     cli.add_command(command)
