@@ -13,11 +13,14 @@ from lra_design.records import Level
 
 if TYPE_CHECKING:
     from leaderboards.reproduction import Selection
+    from leaderboards.side_by_side import SideBySide
     from leaderboards.store import Store
     from lra_design.records import Run
 
 SELECTION = "selection.json"
 """In --out: what was asked for last."""
+TABLE_WIDTH = 150
+"""Columns the table needs; a narrower terminal wraps its lines."""
 
 
 @click.command(short_help="Train references again, and hold them against published results.")
@@ -133,23 +136,55 @@ def _train(
     own = Store(out / "board")
     with locked(out):
         write_atomically(out / SELECTION, to_json(selection, indent=2).encode())
-        plan = make_plan(selection, [*own.runs(), *earlier.runs()])
-        jobs = jobs_in_order(plan)
+        jobs = jobs_in_order(make_plan(selection, [*own.runs(), *earlier.runs()]))
         try:
-            with isolation(level) as opened, Crew(workers) as crew:
-                trainings = Trainings(out, own, opened, crew)
-                trainings.run(jobs)
+            return train_side_by_side(jobs, out, own, workers, level)
         finally:
             if export:
                 give_back(own.runs(), earlier)
-    return trainings.num_failed > 0
 
 
 def _show(selection: Selection, runs: list[Run], listing: bool, as_json: bool) -> None:
     """Print the plan, where it was asked for, and the table."""
-    from leaderboards.reproduction import make_plan
-    from leaderboards.side_by_side import side_by_side
+    import json
 
-    for line in make_plan(selection, runs):
-        row = side_by_side(line)
-        print(line.task, line.mechanism, line.num_tokens, row.ours, row.verdict)
+    from leaderboards import reproduction_table
+    from leaderboards.reproduction import make_plan
+    from leaderboards.side_by_side import agreements, side_by_side
+
+    plan = make_plan(selection, runs)
+    rows = [side_by_side(line) for line in plan]
+    if as_json:
+        values = reproduction_table.as_json(plan, rows, agreements(rows))
+        click.echo(json.dumps(values, indent=2, allow_nan=False))
+        return
+    if listing:
+        click.echo("\n".join(reproduction_table.plan_lines(plan)))
+    _print_tables(rows)
+    for agreement in agreements(rows):
+        click.echo(reproduction_table.agreement_line(agreement))
+    if not listing:
+        click.echo("\n".join(reproduction_table.missing_lines(plan)))
+
+
+def _print_tables(rows: list[SideBySide]) -> None:
+    """A table for each task."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from leaderboards import reproduction_table as parts
+
+    console = Console(highlight=False)
+    console.width = max(console.width, TABLE_WIDTH)
+    for task, members in parts.by_task(rows).items():
+        table = Table(box=SIMPLE_HEAD, title=task, title_justify="left", caption_justify="left")
+        table.caption = Text("\n".join(parts.notes(members)))
+        for name in parts.COLUMNS:
+            table.add_column(name, justify="right" if name in parts.NUMBERS else "left")
+        for row in members:
+            for line in parts.cells(row):
+                table.add_row(*map(Text, line))
+        console.print(table)
+    console.print(Text(parts.LEGEND))
