@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from leaderboards.human import FAMILY_NOTES, TASK_FAMILIES, resembled_family
-from leaderboards.reproduction import Line, is_here
+from leaderboards.reproduction import HYPERPARAMETERS, Line, is_here
 from leaderboards.scores import RANKED_SEEDS
 from leaderboards.side_by_side import Agreement, SideBySide
 from leaderboards.table import MISSING, interval, percent, published, signed
@@ -26,7 +26,7 @@ HOURS_ARE_A_GUESS = (
     "one V100; ours was not measured on a GPU"
 )
 DATA_NOTES = {
-    "a7f59b2a4a22de7ebf6059d0fbc87a4afcf496f8e51dc3f3ecdf892aed8eed34": (
+    "b0050b457bc76016f654330561769297ef2327c9cae12b00fe8d59a6e67cc7d2": (
         "of pictures that had been through JPEG: not the task's own, for a first look alone"
     )
 }
@@ -87,6 +87,10 @@ def notes(rows: Sequence[SideBySide]) -> Iterator[str]:
         yield f"few seeds: with fewer than {RANKED_SEEDS} an interval says little"
     tests = {run.test.split_hash for row in rows for run in row.line.runs if run.test}
     yield from (f"test split {key[:12]}: {DATA_NOTES[key]}" for key in tests & DATA_NOTES.keys())
+    for row in rows:
+        if values := HYPERPARAMETERS.get((row.line.scale, row.line.mechanism)):
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            yield f"{row.line.mechanism} with {shown}, to stay within the parameter cap"
     yield from (
         f"{row.line.mechanism}: {len(ill)} training(s) led nowhere, {', '.join(sorted(set(ill)))}"
         for row in rows

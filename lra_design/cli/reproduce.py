@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from lra_design.cli.options import isolation, isolation_options, json_option
+from lra_design.cli.options import isolation_options, json_option
 from lra_design.errors import UsageError
 from lra_design.records import Level
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from leaderboards.side_by_side import SideBySide
     from leaderboards.store import Store
     from lra_design.records import Run
+    from trainers.executors import Executor, State
 
 SELECTION = "selection.json"
 """In --out: what was asked for last."""
@@ -57,7 +59,14 @@ TABLE_WIDTH = 150
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Trainings side by side.",
+    help="Trainings side by side, each in a process of its own.",
+)
+@click.option(
+    "--executor",
+    metavar="ADDRESS",
+    default="local",
+    show_default=True,
+    help="Where they run: on this machine, or with local?cards=0,1 one on each of these GPUs.",
 )
 @click.option(
     "--records",
@@ -79,6 +88,7 @@ def reproduce(
     out: Path,
     resume: bool,
     workers: int,
+    executor: str,
     records: Path | None,
     export: bool,
     listing: bool,
@@ -91,10 +101,12 @@ def reproduce(
     same command goes on where an interrupted one stopped. What has a record, in --out or in
     --records, is not trained again; a task whose data is not here is left out and said to be.
 
-    Exit code 1: a training failed; the same command tries it again.
+    Exit code 1: a reference failed by its own fault, which is not tried again; its folder says why.
+    3: by that of the benchmark or of the machine; the same command tries again.
     """
     from leaderboards.reproduction import RECORDS, select
     from leaderboards.store import Store
+    from trainers.executors import open_executor
 
     if resume and (tasks or mechanisms or scale or seeds):
         raise UsageError(
@@ -105,11 +117,13 @@ def reproduce(
     selection = _earlier(out) if resume else None
     selection = selection or select(tasks, names, scale or "small", seeds)
     earlier = Store(records or RECORDS)
-    failed = False
+    states: list[State] = []
     if not listing:
-        failed = _train(selection, out, earlier, export, workers, level)
+        with closing(open_executor(executor, workers)) as opened:
+            states = _train(selection, out, earlier, export, opened, level)
     _show(selection, [*Store(out / "board").runs(), *earlier.runs()], listing, as_json)
-    return int(failed)
+    errors = {state.error for state in states if state.name != "done"}
+    return 0 if not errors else 1 if errors == {"candidate"} else 3
 
 
 def _earlier(out: Path) -> Selection | None:
@@ -122,13 +136,12 @@ def _earlier(out: Path) -> Selection | None:
 
 
 def _train(
-    selection: Selection, out: Path, earlier: Store, export: bool, workers: int, level: Level
-) -> bool:
-    """Train and score what has no record yet; whether anything failed."""
+    selection: Selection, out: Path, earlier: Store, export: bool, opened: Executor, level: Level
+) -> list[State]:
+    """Train and score what has no record yet; how each of that ended."""
     from leaderboards.reproduction import give_back, jobs_in_order, make_plan
     from leaderboards.store import Store
-    from lra_design.cli.crew import Crew
-    from lra_design.cli.reproducing import Trainings
+    from lra_design.cli.reproducing import train_all
     from lra_design.cli.run_folder import locked
     from lra_design.files import write_atomically
     from lra_design.records import to_json
@@ -138,7 +151,7 @@ def _train(
         write_atomically(out / SELECTION, to_json(selection, indent=2).encode())
         jobs = jobs_in_order(make_plan(selection, [*own.runs(), *earlier.runs()]))
         try:
-            return train_side_by_side(jobs, out, own, workers, level)
+            return train_all(jobs, out / "trainings", own, opened, level) if jobs else []
         finally:
             if export:
                 give_back(own.runs(), earlier)
