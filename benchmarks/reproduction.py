@@ -57,7 +57,7 @@ def _rows(scale: ReproductionScale) -> list[SideBySide]:
 
 def _smoke() -> Iterator[str]:
     rows = _rows("smoke")
-    yield "\n## On a CPU: the mini tasks\n"
+    yield "\n## On a CPU: the mini tasks"
     for task, members in parts.by_task(rows).items():
         yield from _task(task, members)
     yield "\n### Do they come in the published order?\n"
@@ -67,7 +67,7 @@ def _smoke() -> Iterator[str]:
 def _small() -> Iterator[str]:
     rows = _rows("small")
     yield "\n## At scale `small`: what is left to do\n"
-    yield f"{parts.HOURS_ARE_A_GUESS}.\n"
+    yield f"The {parts.HOURS_ARE_A_GUESS}.\n"
     yield from _head(("task", "mechanism", "tokens", "hours", "done", "command"), ("hours", "done"))
     for row in rows:
         line = row.line
@@ -75,7 +75,7 @@ def _small() -> Iterator[str]:
         done = f"{len(line.runs)} of {line.num_seeds}"
         cells = (line.task, line.mechanism, tokens, f"{hours:.1f}", done, f"`{line.command}`")
         yield _line(cells)
-    yield "\n## Published and ours at scale `small`\n"
+    yield "\n## Published and ours at scale `small`"
     for task, members in parts.by_task(rows).items():
         yield from _task(task, members)
 

@@ -22,8 +22,8 @@ LEGEND = (
     "diff.: ours minus published, in points."
 )
 HOURS_ARE_A_GUESS = (
-    "hours: a guess from tokens, at the speed that Skyformer's paper has for softmax attention on "
-    "one V100; ours was not measured on a GPU"
+    "hours are a guess from tokens, at the speed that Skyformer's paper has for softmax attention "
+    "on one V100; ours was not measured on a GPU"
 )
 DATA_NOTES = {
     "b0050b457bc76016f654330561769297ef2327c9cae12b00fe8d59a6e67cc7d2": (

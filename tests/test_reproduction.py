@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import runpy
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ from tasks.registry import get_task
 from trainers.host import Host
 from trainers.job import task_shape
 from trainers.network_checks import parameter_cap
+
+ROOT = Path(__file__).parent.parent
 
 
 def trained(mechanism: str, task: str, seed: int, accuracy: float, **changes: Any) -> Run:
@@ -283,6 +286,12 @@ def test_the_records_of_the_project_are_of_todays_recipes_and_sources() -> None:
         assert found.isolation.level != "unsafe"
 
 
+def test_the_page_is_that_of_the_records() -> None:
+    page = runpy.run_path(str(ROOT / "benchmarks" / "reproduction.py"))
+    written = page["PAGE"].read_text(encoding="utf-8").partition(page["MARK"])[2]
+    assert written == page["generated"](), "run `python benchmarks/reproduction.py`"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -309,7 +318,7 @@ def test_the_list_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(["reproduce", "--list", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "lra-design reproduce pathfinder32-v1 --mechanisms mega --scale small" in printed
-    assert "hours: a guess from tokens" in printed
+    assert "hours are a guess from tokens" in printed
     assert "data prepare retrieval-imdb-v1" in printed
     assert "–0.1" not in printed
     assert not out.exists()
