@@ -223,7 +223,17 @@ def jobs_in_order(plan: Iterable[Line]) -> list[Job]:
 
 
 def give_back(runs: Iterable[Run], store: Store) -> int:
-    """Add records to a store for the project, without the sources; how many it did not have."""
+    """Add records to a store for the project, without the sources; how many it did not have.
+
+    What a candidate reached, what has no test score, what ran unsafely, and what is not of today's
+    recipe and source stays where it is.
+    """
     have = {run.run_id for run in store.runs()}
-    new = [run for run in runs if run.run_id not in have and run.origin == "reference"]
+    new = [run for run in runs if run.run_id not in have and _may_be_given(run)]
     return sum(store.append(dataclasses.replace(run, source="")) for run in new)
+
+
+def _may_be_given(run: Run) -> bool:
+    if run.origin != "reference" or run.isolation.level == "unsafe" or run.scale == "full":
+        return False
+    return reproduces(run, make_job(run.name, run.task, run.scale, run.seed))

@@ -269,9 +269,15 @@ def test_the_order_of_ours_beside_that_of_the_published_by_hand() -> None:
 def test_records_are_given_back_once_and_without_sources(tmp_path: Path) -> None:
     store = Store(tmp_path)
     runs = [trained("softmax", "listops-mini", seed, 0.4) for seed in (0, 1)]
-    mine = trained("softmax", "listops-mini", 2, 0.4, origin="candidate")
-    assert give_back([*runs, mine], store) == 2
-    assert give_back([*runs, mine], store) == 0
+    unsafe = dataclasses.replace(runs[0].isolation, level="unsafe")
+    others = [
+        trained("softmax", "listops-mini", 2, 0.4, origin="candidate"),
+        trained("softmax", "listops-mini", 3, 0.4, isolation=unsafe),
+        trained("softmax", "listops-mini", 4, 0.4, mode="causal"),
+        trained("softmax", "listops-mini", 5, 0.4, scale="full"),
+    ]
+    assert give_back([*runs, *others], store) == 2
+    assert give_back([*runs, *others], store) == 0
     assert store.runs() == [dataclasses.replace(run, source="") for run in runs]
     (line,) = lines(("listops-mini",), ("softmax",), *store.runs())
     assert line.to_do == ()

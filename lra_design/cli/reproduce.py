@@ -177,7 +177,8 @@ def _show(selection: Selection, runs: list[Run], listing: bool, as_json: bool) -
     for agreement in agreements(rows):
         click.echo(reproduction_table.agreement_line(agreement))
     if not listing:
-        click.echo("\n".join(reproduction_table.missing_lines(plan)))
+        for missing in reproduction_table.missing_lines(plan):
+            click.echo(missing)
 
 
 def _print_tables(rows: list[SideBySide]) -> None:
