@@ -374,7 +374,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_killed_command_goes_on_and_loses_nothing(tmp_path: Path) -> None:
     """Killed in the second of two trainings; the first is not repeated."""
     records = tmp_path / "records"
