@@ -105,6 +105,7 @@ FLAGS = {
         "--variant",
     ],
     "tune": [
+        "--executor",
         "--isolation",
         "--json",
         "--mode",
@@ -164,6 +165,7 @@ def test_the_commands_and_their_flags() -> None:
         (["train", SOFTMAX, "--task", "text-1k-v1", "--scale", "full"], 2, "It has: small"),
         (["train", SOFTMAX, "--task", "listops-mini", "--variant", "s5"], 2, "It has: mini"),
         (["train", SOFTMAX], 2, "--task"),
+        (["tune", SOFTMAX, "--task", "recall-probe", "--executor", "lokal"], 2, "'lokal'. Did you"),
         (["design", "--task", "listopsmini"], 2, "Did you mean 'listops-mini'"),
         (["design", "--attempts", "0"], 2, "--attempts"),
         (["score", "no/such/folder"], 3, "no finished training"),

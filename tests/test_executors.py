@@ -330,6 +330,7 @@ def test_the_trials_of_a_submission_that_is_gone_are_asked_for_at_once(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_job_ends_with_whoever_started_it_and_goes_on_later(tmp_path: Path) -> None:
     """Real processes: the starter is killed, its job lets go; submitted again, it ends well."""
     steps = dataclasses.replace(JOB.train, num_steps=120, evaluate_every=60)

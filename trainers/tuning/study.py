@@ -103,7 +103,7 @@ class Search(OpenStudy):
         with alone(self._folder):
             reap(self._study)
             trials = self._study.get_trials(deepcopy=False)
-            if len(ledger.charged(trials)) >= self._protocol.num_trials or self._is_spent():
+            if self.is_over():
                 return None
             self._lay_out(trials)
             # Seeded by what is there, so that a resumed study does not draw the same again.
@@ -127,12 +127,6 @@ class Search(OpenStudy):
         """Let somebody else run the trial's values: an interruption is nobody's death."""
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         requeue(self._study, frozen, frozen.user_attrs.get(DEATHS, 0))
-
-    def _is_spent(self) -> bool:
-        limit = self._protocol.max_seconds
-        if limit is None:
-            return False
-        return ledger.seconds_spent(self._study.get_trials(deepcopy=False)) >= limit
 
     def _run(self, trial: optuna.Trial, check: Callable[[], None]) -> None:
         """Train a trial and tell its outcome."""
