@@ -58,7 +58,8 @@ from trainers.job import Job
 study = {"num_trials": int(sys.argv[2]), "max_seconds": None, "storage": None}
 with opened_executor("ray", 3) as executor:
     spread = Spread(executor, "standard", Path(sys.argv[1]), Display())
-    print(to_json(spread.search(from_json(Job, sys.stdin.read()), study, 3)))
+    winner = spread.search(from_json(Job, sys.stdin.read()), study, 3)
+print(to_json(winner))
 """
 
 
@@ -199,6 +200,7 @@ def test_a_killed_node_costs_no_trial_and_counts_none_twice(
         cluster.kill(name)
         output, _ = driver.communicate()
     assert driver.returncode == 0
+    assert output.startswith(b"{"), output.decode()[:2_000]
     winner = from_json(Run, output)
 
     trials = trials_of(tmp_path)

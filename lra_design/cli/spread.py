@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,12 @@ class _Complete(Exception):
 
 @contextmanager
 def opened_executor(address: str, num_jobs: int) -> Iterator[Executor]:
-    """The executor at `address`; all its jobs end with the block."""
-    with closing(open_executor(address, num_jobs)) as executor:
+    """The executor at `address`; all its jobs end with the block.
+
+    Standard output is for results: what is printed meanwhile, by Ray of its nodes say, goes to
+    stderr.
+    """
+    with redirect_stdout(sys.stderr), closing(open_executor(address, num_jobs)) as executor:
         yield executor
 
 
@@ -120,8 +125,9 @@ def show_trials(stage: Stage, study: OpenStudy, num_steps: int) -> None:
     begun = [trial for trial in trials if trial.datetime_start]
     for trial in sorted(begun, key=lambda trial: trial.state.is_finished()):
         step = num_steps if trial.state.is_finished() else trial.last_step or 0
-        label = f"trial {_first(trial, trials)}"
-        stage.advance(label, step, f"{label} step {step}/{num_steps}")
+        if step:
+            label = f"trial {_first(trial, trials)}"
+            stage.advance(label, step, f"{label} step {step}/{num_steps}")
 
 
 def _first(trial: optuna.trial.FrozenTrial, trials: list[optuna.trial.FrozenTrial]) -> int:
