@@ -234,4 +234,4 @@ def test_a_killed_node_costs_no_trial_and_counts_none_twice(
         "until the lost trial ran again": round(waited, 1),
         "trials by host": Counter(t.user_attrs[reaper.OWNER]["host"] for t in trials),
     }
-    print(json.dumps(figures))
+    print(json.dumps(figures), flush=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +93,15 @@ class Search(OpenStudy):
     def work(self, check: Callable[[], None] = lambda: None) -> None:
         """Run trials until there is none to begin; `check` is called often and may raise.
 
-        When it does, or when we are at fault, the trial is asked for again.
+        When it does, or when we are at fault, the trial is asked for again. One that somebody who
+        took us for dead has asked for again already is left to whoever has it now.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
+
         with storage_faults():
             while (trial := self._claim()) is not None:
-                self._run(trial, check)
+                with suppress(UpdateFinishedTrialError):
+                    self._run(trial, check)
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, its values chosen; None when none may begin."""
