@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import secrets
 import shutil
@@ -203,7 +202,14 @@ def test_a_killed_node_costs_no_trial_and_counts_none_twice(
     assert output.startswith(b"{"), output.decode()[:2_000]
     winner = from_json(Run, output)
 
+    took = time.time() - begun
     trials = trials_of(tmp_path)
+    (retry,) = [trial for trial in trials if reaper.RETRY_OF in trial.user_attrs]
+    assert retry.datetime_start is not None
+    waited = retry.datetime_start.timestamp() - killed_at
+    hosts = Counter(trial.user_attrs[reaper.OWNER]["host"] for trial in trials)
+    print(f"{took:.0f} s; the lost trial ran again after {waited:.1f} s; {dict(hosts)}", flush=True)
+
     assert winner.tuning is not None
     outcomes = Counter(trial.outcome for trial in winner.tuning.trials)
     assert outcomes["requeued"] == 1
@@ -212,7 +218,6 @@ def test_a_killed_node_costs_no_trial_and_counts_none_twice(
     assert len(winner.tuning.trials) == len(trials) == NUM_TRIALS + 1
     assert {trial.state.is_finished() for trial in trials} == {True}
 
-    (retry,) = [trial for trial in trials if reaper.RETRY_OF in trial.user_attrs]
     assert retry.user_attrs[reaper.RETRY_OF] == dead.number
     assert retry.params == trials[dead.number].params
     assert retry.user_attrs[ledger.FOLDER] == dead.user_attrs[ledger.FOLDER]
@@ -224,14 +229,6 @@ def test_a_killed_node_costs_no_trial_and_counts_none_twice(
     stored = read_run(tmp_path / winner.tuning.best.run)
     assert dataclasses.replace(stored, tuning=winner.tuning) == winner
     assert winner.isolation.level == "standard"
-    hosts = {trial.user_attrs[reaper.OWNER]["host"] for trial in trials}
-    assert not own_host_names() or hosts == {"node0", "node1", "node2"}
-    assert retry.datetime_start is not None
-    waited = retry.datetime_start.timestamp() - killed_at
     assert waited < 120, "the reaper alone would wait for an hour"
-    figures = {
-        "seconds": round(time.time() - begun),
-        "until the lost trial ran again": round(waited, 1),
-        "trials by host": Counter(t.user_attrs[reaper.OWNER]["host"] for t in trials),
-    }
-    print(json.dumps(figures), flush=True)
+    if own_host_names():
+        assert {name, "node0"} <= set(hosts) <= {"node0", "node1", "node2"}

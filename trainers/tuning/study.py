@@ -102,6 +102,7 @@ class Search(OpenStudy):
             while (trial := self._claim()) is not None:
                 with suppress(UpdateFinishedTrialError):
                     self._run(trial, check)
+                check()
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, its values chosen; None when none may begin."""
