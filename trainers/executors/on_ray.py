@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class RayExecutor(RemoteExecutor[Any]):
             return State(name="lost", why=f"{type(error).__name__}: {why}")
 
     def _end(self, handle: Any) -> None:
-        self._ray.cancel(handle)
+        with suppress(Exception):  # a cluster that is gone runs nothing
+            self._ray.cancel(handle)
 
 
 def _import_ray() -> Any:
