@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ import pytest
 from test_executors import JOB, asked
 
 from lra_design.errors import HarnessError, UsageError
-from lra_design.records import from_json, to_json
+from lra_design.records import to_json
 from trainers.executors import folder as folders
 from trainers.executors import on_ray, remote, slurm
 from trainers.executors.folder import Process, write_outcome
@@ -255,20 +257,26 @@ def test_an_address_that_asks_for_what_there_is_not(
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs submitit")
 def test_a_batch_job_that_is_preempted_goes_on(tmp_path: Path) -> None:
     """The processes of submitit itself, on this machine, which get the signal that SLURM sends."""
-    job = training(JOB, "standard", tmp_path)
+    steps = dataclasses.replace(JOB.train, num_steps=120, evaluate_every=60)
+    job = training(dataclasses.replace(JOB, train=steps), "standard", tmp_path)
     executor = slurm.SlurmExecutor(SlurmOptions(cluster="local", minutes=10))
     with contextlib.closing(executor):
-        interrupted: list[str] = []
+        first: list[Process] = []
 
         def preempt() -> None:
-            if not interrupted and (begun := folders.read_process(tmp_path)) is not None:
-                interrupted.append(begun.ticket)
-                executor._submissions[begun.ticket].handle._interrupt()
+            begun = folders.read_process(tmp_path)
+            if begun is not None and not first and folders.read_progress(tmp_path):
+                first.append(begun)
+                task = Path(f"/proc/{begun.pid}/stat").read_text().rpartition(")")[2].split()[1]
+                os.kill(int(task), signal.SIGUSR2)
 
-        assert run_jobs(executor, [job], on_tick=preempt) == [DONE]
-    assert interrupted
-    last = from_json(Process, (tmp_path / "process.json").read_bytes())
-    assert last.ticket == interrupted[0]  # the same submission, in a process of its own
+        assert run_jobs(executor, [job], on_tick=preempt, poll_seconds=0.05) == [DONE]
+        for submission in executor._submissions.values():
+            submission.handle._process.wait()
+    last = folders.read_process(tmp_path)
+    assert last is not None
+    assert last.ticket == first[0].ticket  # the same submission, in a process of its own
+    assert last.pid != first[0].pid
     assert "requeued" in _logs(tmp_path / "slurm").lower()
 
 

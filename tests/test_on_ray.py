@@ -80,7 +80,6 @@ class Cluster:
         self._folder = folder
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.start("node0", "--head", f"--port={port}", "--include-dashboard=false")
-        until(lambda: can_connect(port))
         for name in ("node1", "node2"):
             self.start(name, f"--address=127.0.0.1:{port}")
 
@@ -96,6 +95,12 @@ class Cluster:
             self._nodes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
+        until(lambda: self._is_up(name))
+
+    def _is_up(self, name: str) -> bool:
+        said = (self._folder / f"{name}.txt").read_text()
+        assert self._nodes[name].poll() is None, said
+        return "Ray runtime started" in said
 
     def kill(self, name: str) -> None:
         """All of a node at once, with everything that it started."""
@@ -127,11 +132,6 @@ def descendants(pid: int) -> list[int]:
         for child in children:
             found += [child, *descendants(child)]
     return found
-
-
-def can_connect(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
