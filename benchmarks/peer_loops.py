@@ -27,7 +27,8 @@ from lra_design.records import HostConfig
 from tasks.task import Task
 from trainers.batches import Batch, TrainingOrder, gather
 from trainers.host import Host, TaskShape
-from trainers.loop import TrainingLoop, make_optimizer, set_learning_rate
+from trainers.loop import TrainingLoop
+from trainers.optimizer import make_optimizer, set_learning_rate
 
 MAX_SCORES = 2**26
 """Scores of a layer that stand in memory at a time: 256 MiB. What is more goes through the network
@@ -62,7 +63,7 @@ class PeerLoop:
         """published: with the dropout that its configuration has."""
         self.step = 0
         self._peer, self._config = peer, ours._config
-        self._sequences, self._labels = ours._sequences, ours._labels
+        self._sequences, self._labels = ours.feed.sequences, ours.feed.labels
         shape = replace(ours.network.shape, max_seq_len=self._padded(ours.network.shape))
         mechanism = peer.published if published else peer.mechanism
         self.network = Host(mechanism, {}, ours.network.config, shape)
@@ -203,8 +204,8 @@ def published_config(mechanism: str, host: HostConfig, task: Task) -> dict[str, 
 def padded_examples(ours: TrainingLoop, length: int) -> list[dict[str, Any]]:
     """Our examples as their files have them: `input_ids_0`, of two documents `input_ids_1` too."""
     examples: list[dict[str, Any]] = []
-    for i, label in enumerate(ours._labels.tolist()):
-        rows = gather(ours._sequences, torch.tensor([i])).tokens_BL
+    for i, label in enumerate(ours.feed.labels.tolist()):
+        rows = gather(ours.feed.sequences, torch.tensor([i])).tokens_BL
         ids = F.pad(rows, (0, length - rows.shape[1])).to(torch.int32).numpy()
         names = (f"input_ids_{k}" for k in range(len(ids)))
         examples.append({**dict(zip(names, ids, strict=True)), "label": np.int64(label)})

@@ -45,6 +45,8 @@ from trainers.micro_batches import CALL_TOKENS, micro_batches
 from trainers.recipes import Recipe, get_recipe
 
 OURS = {"softmax": SoftmaxAttention, "linear": LinearAttention, "s4d": S4D}
+PICTURES = ("image", "pathfinder", "pathx")
+"""Whose examples all have one length."""
 NUM_EXAMPLES = 4096
 
 
@@ -57,7 +59,7 @@ class Loop(Protocol):
 def some_lengths(task: Task) -> tuple[Tensor, str]:
     """(n,) lengths of sequences as they are trained on, and where they are from."""
     count = NUM_EXAMPLES * task.documents
-    if task.normalisation is not None:
+    if task.id.startswith(PICTURES):
         return torch.full((count,), task.max_seq_len), "all the same"
     try:
         return labelled_split(task, "train").sequences.lengths[:count], f"of {task.id}"

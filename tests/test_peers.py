@@ -96,13 +96,13 @@ def test_a_peers_loop_goes_through_our_losses(
 
 def test_a_peer_pads_to_a_power_of_two_or_to_the_longest_of_the_batch(peers: Any) -> None:
     ours = loop_of("s4d", 1)
-    batch = peers.gather(ours._sequences, torch.arange(4))
-    longest = int(ours._sequences.lengths[:4].max())
+    batch = peers.gather(ours.feed.sequences, torch.arange(4))
+    longest = int(ours.feed.sequences.lengths[:4].max())
     for name, length in {"softmax": 32, "linear": 32, "s4d": longest}.items():
         loop = peers.PeerLoop(peers.PEERS[name], loop_of(name, 1), published=False)
         tokens_BL, padding_BL = loop._pad(batch)
         assert tokens_BL.shape == padding_BL.shape == (4, length)
-        assert (~padding_BL).sum(1).tolist() == ours._sequences.lengths[:4].tolist()
+        assert (~padding_BL).sum(1).tolist() == ours.feed.sequences.lengths[:4].tolist()
 
 
 def test_what_is_given_to_their_code_is_padded_as_their_files_are(peers: Any) -> None:
@@ -110,7 +110,7 @@ def test_what_is_given_to_their_code_is_padded_as_their_files_are(peers: Any) ->
     examples = peers.padded_examples(ours, 32)
     assert len(examples) == 13
     assert examples[0].keys() == {"input_ids_0", "input_ids_1", "label"}
-    first = peers.gather(ours._sequences, torch.tensor([0]))
+    first = peers.gather(ours.feed.sequences, torch.tensor([0]))
     for row, tokens_L in enumerate(first.tokens_BL):
         ids = examples[0][f"input_ids_{row}"]
         assert ids.shape == (32,)
