@@ -92,12 +92,14 @@ class PeerLoop:
         batch = gather(self._sequences, self._order.index(self.step))
         tokens_BL, padding_BL = self._pad(batch)
         labels = self._labels[batch.index].long()
-        num_parts = self._num_parts(*tokens_BL.shape)
+        count = self._examples_at_once(tokens_BL.shape[1])
+        rows = count * self._sequences.documents
         self._optimizer.zero_grad()
         loss = torch.zeros(())
-        parts = (part.chunk(num_parts) for part in (tokens_BL, padding_BL, labels))
+        parts = tokens_BL.split(rows), padding_BL.split(rows), labels.split(count)
         for tokens, padding, targets in zip(*parts, strict=True):
-            part_loss = F.cross_entropy(self.network(tokens, padding), targets) / num_parts
+            total = F.cross_entropy(self.network(tokens, padding), targets, reduction="sum")
+            part_loss = total / len(labels)
             part_loss.backward()  # type: ignore[no-untyped-call]
             loss += part_loss.detach()
         torch.nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
@@ -114,16 +116,11 @@ class PeerLoop:
         missing = self.network.shape.max_seq_len - batch.tokens_BL.shape[1]
         return F.pad(batch.tokens_BL, (0, missing)), F.pad(padding_BL, (0, missing), value=True)
 
-    def _num_parts(self, num_rows: int, length: int) -> int:
-        """Parts of one size, of whole examples; sizes are powers of two in all recipes."""
+    def _examples_at_once(self, length: int) -> int:
         if not self._peer.keeps_scores:
-            return 1
-        most = max(self._sequences.documents, MAX_SCORES // (length**2 * self._heads))
-        return -(-num_rows // most)
-
-    @property
-    def _heads(self) -> int:
-        return self.network.config.num_heads
+            return self._config.batch_size
+        row = length**2 * self.network.config.num_heads
+        return max(1, MAX_SCORES // (row * self._sequences.documents))
 
 
 class CheckoutLoop:

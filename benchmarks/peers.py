@@ -30,7 +30,7 @@ import torch
 from peer_loops import PEERS, CheckoutLoop, PeerLoop
 from torch import Tensor
 
-from lra_design.errors import DataError
+from lra_design.errors import DataError, UsageError
 from mechanisms.linear import LinearAttention
 from mechanisms.s4d import S4D
 from mechanisms.softmax import SoftmaxAttention
@@ -45,6 +45,8 @@ from trainers.micro_batches import CALL_TOKENS, micro_batches
 from trainers.recipes import Recipe, get_recipe
 
 OURS = {"softmax": SoftmaxAttention, "linear": LinearAttention, "s4d": S4D}
+THEIRS = ("softmax", "linear")
+"""Of which mlpen/Nystromformer has code."""
 PICTURES = ("image", "pathfinder", "pathx")
 """Whose examples all have one length."""
 NUM_EXAMPLES = 4096
@@ -151,7 +153,7 @@ class Options:
 
 def parse() -> Options:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mechanisms", nargs="*", default=list(OURS), metavar="MECHANISM")
+    parser.add_argument("mechanisms", nargs="*", metavar="MECHANISM", help=", ".join(OURS))
     parser.add_argument("--task", default="text-v1")
     parser.add_argument("--scale", default="small")
     parser.add_argument("--rounds", type=int, default=3)
@@ -159,7 +161,19 @@ def parse() -> Options:
     parser.add_argument("--padded", action="store_true", help="ours in their loop as well")
     parser.add_argument("--published", action="store_true", help="with dropout")
     parser.add_argument("--checkout", type=Path, help="a copy of mlpen/Nystromformer")
-    return Options(**vars(parser.parse_args()))
+    options = Options(**vars(parser.parse_args()))
+    try:
+        get_recipe(options.task, options.scale)
+    except UsageError as error:
+        parser.error(str(error))
+    known = THEIRS if options.checkout else tuple(OURS)
+    if unknown := set(options.mechanisms) - set(known):
+        parser.error(f"expected of {', '.join(known)}, found {', '.join(sorted(unknown))}")
+    if options.checkout and not (options.checkout / "LRA/code/model_wrapper.py").is_file():
+        parser.error(f"no copy of mlpen/Nystromformer in {options.checkout}: clone it there")
+    if min(options.rounds, options.batch_size or 1) < 1:
+        parser.error("--rounds and --batch-size must be at least 1")
+    return dataclasses.replace(options, mechanisms=options.mechanisms or list(known))
 
 
 def chosen_recipe(options: Options) -> Recipe:
