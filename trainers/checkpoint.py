@@ -28,6 +28,8 @@ class Standing:
     """Loss and norm of the gradient of each step since the latest evaluation."""
     usage: Usage = Usage(seconds=0.0, cpu_seconds=0.0, peak_memory_bytes=0)
     """Up to then, interruptions left out."""
+    device: str = "cpu"
+    """The name of what computed it: a card's, or `cpu`."""
 
     @property
     def step(self) -> int:

@@ -16,8 +16,9 @@ from lra_design.records import Divergence, Finding, Score, Usage
 from tasks.registry import get_task
 from trainers.accuracy import LabelledSplit, measure_accuracy
 from trainers.batches import evaluation_batches
-from trainers.checkpoint import Standing, read_checkpoint, write_checkpoint
+from trainers.checkpoint import NAME, Standing, read_checkpoint, write_checkpoint
 from trainers.curve import Curve, Point
+from trainers.device import require_same_device
 from trainers.divergence import end_of, guess_bound, spiked
 from trainers.job import Job
 from trainers.loop import below, learning_rate
@@ -66,8 +67,11 @@ class Course:
         train: LabelledSplit,
         validation: LabelledSplit,
         on_progress: OnProgress,
+        device: str = "cpu",
     ) -> None:
-        """Where the checkpoint in `folder` stands, or at the beginning."""
+        """device: the name of what it is trained on.
+
+        Where the checkpoint in `folder` stands, or at the beginning."""
         self._job = job
         self._folder = folder
         self._on_progress = on_progress
@@ -77,7 +81,9 @@ class Course:
         self._bound = guess_bound(validation)
         self.stretches = DrawnStretches(NUM_REPLAYED)
         kept = read_checkpoint(folder)
-        self._state, standing = kept if kept else ({}, Standing())
+        self._state, standing = kept if kept else ({}, Standing(device=device))
+        require_same_device(standing.device, device, folder / NAME)
+        self._device = device
         self.curve = standing.curve
         self._log = torch.tensor(standing.log, dtype=torch.float64).view(-1, 2)
         self._earlier_usage = standing.usage
@@ -116,12 +122,7 @@ class Course:
 
     def usage(self) -> Usage:
         """What the training took so far, interruptions left out."""
-        earlier, now = self._earlier_usage, self._session.usage()
-        return Usage(
-            seconds=earlier.seconds + now.seconds,
-            cpu_seconds=earlier.cpu_seconds + now.cpu_seconds,
-            peak_memory_bytes=max(earlier.peak_memory_bytes, now.peak_memory_bytes),
-        )
+        return self._earlier_usage.and_then(self._session.usage())
 
     def _train_to_next_evaluation(self) -> Stretch:
         """Train, evaluate, keep; one stretch of the way, drawn in secret."""
@@ -185,7 +186,7 @@ class Course:
     def _keep(self, state: Mapping[str, Tensor]) -> None:
         """Write the checkpoint of this very step."""
         log = tuple((loss, norm) for loss, norm in self._log.tolist())
-        standing = Standing(curve=self.curve, log=log, usage=self.usage())
+        standing = Standing(curve=self.curve, log=log, usage=self.usage(), device=self._device)
         write_checkpoint(self._folder, state, standing)
         self._kept_at = time.monotonic()
 

@@ -18,12 +18,15 @@ from agent_sandbox.isolation.protocol import Isolation, Message
 from lra_design.errors import CandidateFault
 from lra_design.records import Limits, TrainConfig, Usage
 from trainers.batches import Batch, Sequences
+from trainers.device import HOST_BYTES, device_of
 from trainers.host import TaskShape
 from trainers.job import Job
 from trainers.program import NETWORK_PROGRAM
 
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
+WALL_SECONDS = 7 * 24 * 3600.0
+"""For a whole training; each call has its own limit besides."""
 FLOATS = (torch.float32, torch.float64, torch.bfloat16)
 """What logits and features may come in."""
 CHUNK_TOKENS = 64 * 1024**2
@@ -61,7 +64,9 @@ class NetworkSession:
         self._job = job
         self._width = job.host.d_model
         room = data_bytes + 3 * min(data_bytes, CHUNK_TOKENS)  # as sent, as received, as decoded
-        limits = Limits(memory_bytes=Limits().memory_bytes + room)
+        self._device = device_of(isolation.card)
+        room += HOST_BYTES if isolation.card else 0
+        limits = Limits(memory_bytes=Limits().memory_bytes + room, wall_seconds=WALL_SECONDS)
         self._worker = isolation.start(NETWORK_PROGRAM, limits)
 
     def __enter__(self) -> Self:
@@ -83,6 +88,7 @@ class NetworkSession:
             "host": asdict(self._job.host),
             "shape": asdict(self._shape),
             "seed": seed,
+            "device": self._device,
         }
         return frozenset(_names(self._call("build", values).values.get("parameters")))
 

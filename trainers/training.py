@@ -28,7 +28,8 @@ from tasks.task import SplitName, Task
 from trainers.accuracy import LabelledSplit, labelled_split
 from trainers.checkpoint import remove_checkpoint
 from trainers.course import Course, OnProgress, Progress, evaluate, refuse
-from trainers.job import Job, hardware, run_id, task_shape
+from trainers.device import device_name, hardware, require_device
+from trainers.job import Job, run_id, task_shape
 from trainers.network_checks import check_parameter_cap, check_rebuilt, count_parameters
 from trainers.replay import check_optimizer
 from trainers.session import NetworkSession
@@ -51,7 +52,8 @@ def train(
     """Train `job` to its end, from wherever an earlier call stopped, and return its record.
 
     The record holds the best validation score; `best.safetensors` the weights that gave it. Raises
-    CandidateFault and CandidateRefused when the candidate is at fault, HarnessError when we are.
+    CandidateFault and CandidateRefused when the candidate is at fault, HarnessError when we are,
+    UsageError when the job asks for another device than the isolation has.
     """
     if (folder / "run.json").exists():
         return read_run(folder)
@@ -83,7 +85,9 @@ class _Training:
         self._task = get_task(job.task)
         self._train = splits(self._task, "train")
         self._validation = splits(self._task, "validation")
-        self._course = Course(job, folder, self._train, self._validation, on_progress)
+        require_device(job.device, isolation)
+        device = device_name(isolation.card)
+        self._course = Course(job, folder, self._train, self._validation, on_progress, device)
 
     def run(self) -> Run:
         with TensorBoard(self._folder / "tensorboard", self._course.step) as board:
@@ -157,6 +161,6 @@ class _Training:
             findings=(),
             usage=usage,
             isolation=self._isolation.record,
-            hardware=hardware(),
+            hardware=hardware(self._isolation.card),
             versions=current_versions(),
         )

@@ -28,6 +28,7 @@ import torch
 
 from agent_sandbox.isolation.channel import Channel
 from agent_sandbox.isolation.control import receive_control, send_control
+from agent_sandbox.isolation.cuda import start_cuda
 from agent_sandbox.isolation.labels import arm
 from agent_sandbox.isolation.lockdown import Lockdown, lock_down
 from agent_sandbox.isolation.reach import interpreter_folders
@@ -108,6 +109,8 @@ class ForkServer:
         num_threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         if num_threads != 1:
             raise RuntimeError(f"expected 1 thread before a fork, found {num_threads}")
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            raise RuntimeError("CUDA was initialised before a fork, after which nobody can use it")
         endpoint, output = descriptors
         pid = os.fork()
         if pid == 0:
@@ -164,6 +167,8 @@ class ForkServer:
                 if plan.scratch:
                     _use_scratch(plan.scratch)
                 lock_down(plan, self._pid)
+                if plan.card is not None:
+                    start_cuda(plan.card)
                 instance = program()
                 if labels:
                     arm(lambda kind, detail: _report(channel, kind, detail))

@@ -62,6 +62,7 @@ def tune(
     storage: str | None,
     out: Path,
     as_json: bool,
+    device: str,
     level: Level,
 ) -> None:
     """Tune learning rate, weight decay and the search_space of the mechanism in FILE.
@@ -71,7 +72,10 @@ def tune(
     on the test split is printed. The same command goes on where an interrupted one stopped; several
     of them, on machines that share --out, work on one study.
     """
-    job = make_job(file, task, scale, mode, seed, variant=variant)
+    from agent_sandbox.isolation.cards import choose_card
+
+    card = choose_card(device)
+    job = make_job(file, task, scale, mode, seed, variant=variant, card=card)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from lra_design.cli.tuned import summary
@@ -81,7 +85,7 @@ def tune(
     display = Display()
     with display.showing():
         generate_shown(get_task(task), display)
-    with isolation(level) as opened, display.showing(), Crew(workers) as crew:
+    with isolation(level, card) as opened, display.showing(), Crew(workers) as crew:
         study = {"num_trials": trials, "max_seconds": seconds, "storage": storage}
         winner = _search(job, opened, out, study, crew, display)
         retrained = _retrain(winner, seeds, opened, out, crew, display)

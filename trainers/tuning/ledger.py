@@ -43,14 +43,20 @@ def seconds_spent(trials: Sequence[optuna.trial.FrozenTrial]) -> float:
     return sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in charged(trials))
 
 
-def protocol(job: Job, num_trials: int, max_seconds: float | None) -> TuningProtocol:
-    """What a study of `job` has in common with every other that it is compared with."""
+def protocol(
+    job: Job, num_trials: int, max_seconds: float | None, device: str | None = None
+) -> TuningProtocol:
+    """What a study of `job` has in common with every other that it is compared with.
+
+    device: name of what its device-seconds are those of, where these are bounded.
+    """
     return TuningProtocol(
         sampler=SAMPLER,
         pruner=PRUNER,
         recipe_hash=content_hash([dataclasses.asdict(job.train), recipe_part(job)]),
         num_trials=num_trials,
         max_seconds=max_seconds,
+        device=device,
     )
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from agent_sandbox.isolation.protocol import Isolation
 from agent_sandbox.validator.text_findings import text_findings
 from lra_design.errors import CandidateFault, CandidateRefused, UsageError
-from lra_design.records import Run
+from lra_design.records import Run, TuningProtocol
+from trainers.device import seconds_of
 from trainers.job import Job, run_id
 from trainers.training import OnProgress, Progress, read_run, train
 from trainers.tuning import ledger
@@ -34,6 +35,8 @@ HEARD_EVERY_SECONDS = 60.0
 START = "start"
 """User attribute of a trial whose values no sampler had to choose: its place among those."""
 
+DEVICE = "device"
+"""User attribute of a study: name of what its device-seconds are those of."""
 ASKED = "asked"
 """User attribute of a study: the most trials and device-seconds that were asked of it."""
 
@@ -95,12 +98,14 @@ class Search:
         self._isolation = isolation
         self._folder = folder
         self._watch = watch
-        self._protocol = ledger.protocol(job, num_trials, max_seconds)
+        device = None if max_seconds is None else seconds_of(isolation.card)
+        self._protocol = ledger.protocol(job, num_trials, max_seconds, device)
         self._starts = _starts(job)
         opened = open_storage(folder, storage)
         with alone(folder):
             self._study = _open_study(job, opened)
             _refuse_smaller(self._study, num_trials, max_seconds)
+            _refuse_other_device(self._study, self._protocol)
 
     @property
     def name(self) -> str:
@@ -286,6 +291,22 @@ def _refuse_smaller(study: optuna.Study, num_trials: int, max_seconds: float | N
             "as much, or begin another study in another folder or storage."
         )
     study.set_user_attr(ASKED, (num_trials, max_seconds))
+
+
+def _refuse_other_device(study: optuna.Study, asked: TuningProtocol) -> None:
+    """Keep what the study's device-seconds are those of, and raise UsageError when it is another.
+
+    Where they are not bounded any device may take part.
+    """
+    before = study.user_attrs.get(DEVICE)
+    if asked.device is not None and before not in (None, asked.device):
+        raise UsageError(
+            f"study {study.study_name} counts seconds of {before}: expected to go on there, found "
+            f"{asked.device}. Go on there, ask without --seconds, or begin another study in "
+            "another folder or storage."
+        )
+    if asked.device is not None:
+        study.set_user_attr(DEVICE, asked.device)
 
 
 def _budget(num_trials: int, max_seconds: float | None) -> str:

@@ -1,0 +1,202 @@
+"""Which device a training runs on, and what depends on it; the rest needs a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_training import candidate, ignore, job
+
+from agent_sandbox.isolation import Isolation, cards
+from agent_sandbox.isolation.cards import Card, choose_card, device_number, visible
+from lra_design.cli import run
+from lra_design.cli.options import make_job
+from lra_design.errors import DataError, UsageError
+from lra_design.records import Usage
+from trainers.checkpoint import Standing, write_checkpoint
+from trainers.device import ARITHMETIC, hardware, settle_arithmetic
+from trainers.job import run_id
+from trainers.training import train
+from trainers.tuning import ledger
+
+SOFTMAX = Path(__file__).parent.parent / "mechanisms" / "softmax.py"
+CARDS = tuple(
+    Card(uuid=f"GPU-{letter}0", name=name, driver="570.86.15", bus=f"0000:{number}b:00.0")
+    for letter, name, number in (("a", "NVIDIA H200", 3), ("b", "NVIDIA L4", 4))
+)
+
+
+@pytest.fixture
+def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "cards", lambda: CARDS)
+
+
+@pytest.fixture
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "cards", tuple)
+
+
+class OnACard:
+    """An isolation of the first card, for what looks at nothing else of it."""
+
+    card = CARDS[0]
+
+
+ON_A_CARD: Isolation = OnACard()  # type: ignore[assignment]
+
+
+# ---------------------------------------------------------------- which card
+
+
+@pytest.mark.usefixtures("two_cards")
+def test_a_card_is_taken_where_there_is_one() -> None:
+    asked = ("auto", "cuda", "cuda:0", "cuda:1", "cpu")
+    assert [choose_card(name) for name in asked] == [*[CARDS[0]] * 3, CARDS[1], None]
+
+
+@pytest.mark.usefixtures("no_card")
+def test_without_a_card_auto_is_the_processor() -> None:
+    assert choose_card("auto") is None
+    with pytest.raises(UsageError, match=r"expected a card for 'cuda', found .* --device cpu"):
+        choose_card("cuda")
+
+
+@pytest.mark.usefixtures("two_cards")
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("cuda:2", "found cuda:0 NVIDIA H200, cuda:1 NVIDIA L4"),
+        ("gpu", "expected auto, cpu, cuda or cuda:N"),
+        ("cuda:-1", "expected auto, cpu, cuda or cuda:N"),
+        ("", "expected auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(asked: str, found: str) -> None:
+    with pytest.raises(UsageError, match=found):
+        choose_card(asked)
+
+
+@pytest.mark.parametrize(
+    ("listed", "left"),
+    [
+        (None, "ab"),
+        ("1,0", "ba"),
+        ("GPU-b", "b"),
+        ("0, 1", "ab"),
+        ("0,7,1", "a"),
+        ("0,0", "a"),
+        ("", ""),
+        ("-1", ""),
+        ("MIG-GPU-a0/1/0", ""),
+    ],
+)
+def test_what_cuda_visible_devices_hides_is_not_there(listed: str | None, left: str) -> None:
+    environment = {} if listed is None else {cards.VISIBLE_VARIABLE: listed}
+    assert "".join(card.uuid[4] for card in visible(CARDS, environment)) == left
+
+
+SMI = """#!/bin/sh
+[ "$1" = --query-gpu=uuid,name,driver_version,pci.bus_id ] || exit 6
+echo "GPU-a0, NVIDIA H200, 570.86.15, 00000000:3B:00.0"
+echo "GPU-b0, NVIDIA L4, 570.86.15, 00000000:4B:00.0"
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose driver tells of two cards, and a PyTorch that could use them."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(SMI)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv(cards.VISIBLE_VARIABLE, raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    return tool
+
+
+def test_the_driver_tells_which_cards_there_are(
+    driver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cards.cards() == CARDS
+    monkeypatch.setenv(cards.VISIBLE_VARIABLE, "5")
+    with pytest.raises(UsageError, match="none left by CUDA_VISIBLE_DEVICES=5"):
+        choose_card("cuda")
+    driver.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed' && exit 9")
+    with pytest.raises(UsageError, match="none that nvidia-smi tells of"):
+        choose_card("cuda")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(UsageError, match="a PyTorch that was built without CUDA"):
+        choose_card("cuda")
+
+
+def test_a_card_has_another_number_in_dev(tmp_path: Path) -> None:
+    told = tmp_path / "proc/driver/nvidia/gpus/0000:3b:00.0/information"
+    told.parent.mkdir(parents=True)
+    told.write_text("Model: \t\t NVIDIA H200\nGPU UUID: \t GPU-a0\nDevice Minor: \t 5\n")
+    assert [device_number(card, tmp_path) for card in CARDS] == [5, None]
+
+
+# ---------------------------------------------------------------- what depends on it
+
+
+def test_the_device_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    here = make_job(SOFTMAX, "listops-mini", "smoke", "causal", 0)
+    there = make_job(SOFTMAX, "listops-mini", "smoke", "causal", 0, card=CARDS[0])
+    assert (here.device, there.device) == ("cpu", "cuda")
+    assert run_id(here) != run_id(there)
+    with pytest.raises(UsageError, match=r"expected workers that compute on 'cpu'.* with no card"):
+        train(here, ON_A_CARD, tmp_path, ignore)
+
+
+def test_the_record_names_the_card_and_what_it_was_told() -> None:
+    card, processor = hardware(CARDS[0]), hardware()
+    assert (card.device, card.driver, card.arithmetic) == ("NVIDIA H200", "570.86.15", ARITHMETIC)
+    assert (processor.device, processor.driver, processor.arithmetic) == ("cpu", None, None)
+    assert card.processor == processor.processor
+
+
+def test_a_checkpoint_of_another_device_is_refused(isolation: Isolation, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, {"step": torch.tensor(0)}, Standing(device="NVIDIA H200"))
+    with pytest.raises(DataError, match="a training on NVIDIA H200, expected one on cpu"):
+        train(job(candidate("return self.out(x)")), isolation, tmp_path, ignore)
+
+
+def test_seconds_of_one_device_are_not_those_of_another() -> None:
+    asked = job("source")
+    one, other = (ledger.protocol(asked, 12, 60.0, card.name) for card in CARDS)
+    assert one != other
+    assert ledger.protocol(asked, 12, None).device is None
+
+
+def test_what_came_after_is_added_to_what_was_taken() -> None:
+    def usage(on_card: int | None) -> Usage:
+        return Usage(
+            seconds=1.0, cpu_seconds=0.5, peak_memory_bytes=7, peak_device_memory_bytes=on_card
+        )
+
+    peaks = [
+        usage(a).and_then(usage(b)).peak_device_memory_bytes
+        for a, b in ((None, None), (None, 3), (5, None), (5, 3))
+    ]
+    assert peaks == [None, 3, 5, 5]
+    assert usage(None).and_then(usage(None)).seconds == 2.0
+
+
+def test_a_processor_is_told_nothing_about_its_arithmetic() -> None:
+    settle_arithmetic("cpu")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("no_card")
+def test_the_command_line_refuses_a_card_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (
+        ["train", str(SOFTMAX), "--task", "recall-probe"],
+        ["tune", str(SOFTMAX), "--task", "recall-probe"],
+        ["design", "--task", "recall-probe"],
+    ):
+        assert run([*command, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
+        assert "expected a card for 'cuda'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
