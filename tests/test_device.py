@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from test_training import candidate, ignore, job
+from test_training import Interrupted, candidate, ignore, job
+from torch import Tensor
 
-from agent_sandbox.isolation import Isolation, cards
+from agent_sandbox.isolation import Isolation, cards, open_isolation
+from agent_sandbox.isolation.card_memory import LOOK_SECONDS, CardMemory, processes_on_cards
 from agent_sandbox.isolation.cards import Card, choose_card, device_number, visible
-from lra_design.cli import run
+from lra_design.cli import run as run_command
 from lra_design.cli.options import make_job
 from lra_design.errors import DataError, UsageError
-from lra_design.records import Usage
+from lra_design.records import Device, Usage
+from mechanisms import reference_source
+from tasks.registry import get_task
+from trainers import course
+from trainers.accuracy import labelled_split
 from trainers.checkpoint import Standing, write_checkpoint
 from trainers.device import ARITHMETIC, hardware, settle_arithmetic
-from trainers.job import run_id
-from trainers.training import train
+from trainers.job import Job, run_id, task_shape
+from trainers.referee import score_run
+from trainers.session import NetworkSession
+from trainers.tensor_files import read_tensors
+from trainers.training import Progress, train
 from trainers.tuning import ledger
 
 SOFTMAX = Path(__file__).parent.parent / "mechanisms" / "softmax.py"
@@ -97,9 +110,15 @@ def test_what_cuda_visible_devices_hides_is_not_there(listed: str | None, left: 
 
 
 SMI = """#!/bin/sh
-[ "$1" = --query-gpu=uuid,name,driver_version,pci.bus_id ] || exit 6
-echo "GPU-a0, NVIDIA H200, 570.86.15, 00000000:3B:00.0"
-echo "GPU-b0, NVIDIA L4, 570.86.15, 00000000:4B:00.0"
+case "$1" in
+--query-gpu=uuid,name,driver_version,pci.bus_id)
+    echo "GPU-a0, NVIDIA H200, 570.86.15, 00000000:3B:00.0"
+    echo "GPU-b0, NVIDIA L4, 570.86.15, 00000000:4B:00.0";;
+--query-compute-apps=pid,used_gpu_memory)
+    printf "7, 300\n11, 5\n7, 212\n13, [N/A]\n";;
+*)
+    exit 6
+esac
 """
 
 
@@ -128,6 +147,18 @@ def test_the_driver_tells_which_cards_there_are(
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(UsageError, match="a PyTorch that was built without CUDA"):
         choose_card("cuda")
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_driver_tells_what_each_process_takes() -> None:
+    mebibyte = 1024**2
+    assert processes_on_cards() == {7: 512 * mebibyte, 11: 5 * mebibyte}
+    memory = CardMemory()
+    memory.look()
+    assert [memory.peak_bytes(pid) for pid in (7, 13)] == [512 * mebibyte, None]
+    memory.begin(7)
+    assert memory.peak_bytes(7) is None
+    memory.close()
 
 
 def test_a_card_has_another_number_in_dev(tmp_path: Path) -> None:
@@ -197,6 +228,89 @@ def test_the_command_line_refuses_a_card_that_is_not_there(
         ["tune", str(SOFTMAX), "--task", "recall-probe"],
         ["design", "--task", "recall-probe"],
     ):
-        assert run([*command, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
+        assert run_command([*command, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
         assert "expected a card for 'cuda'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------- on a card
+
+
+@pytest.fixture(scope="module")
+def on_a_card() -> Iterator[Isolation]:
+    """Opening it is the self-test of profile `train` with a card, CUDA's start included."""
+    with open_isolation(profile="train", card=choose_card("cuda")) as opened:
+        yield opened
+
+
+def job_on(device: Device, mechanism: str, **train: object) -> Job:
+    return dataclasses.replace(job(reference_source(mechanism), **train), device=device)
+
+
+def logged(asked: Job, isolation: Isolation) -> Tensor:
+    """Loss and gradient norm of the first five steps, as the worker says."""
+    split = labelled_split(get_task(asked.task), "train")
+    with NetworkSession(isolation, asked, task_shape(split.task), split.num_bytes) as session:
+        session.build(asked.seed)
+        session.start_training(split.sequences, split.labels, asked.train, asked.seed)
+        return session.train(5, 5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mechanism", ["softmax", "s4d"])
+def test_the_first_losses_are_those_of_the_processor(
+    isolation: Isolation, on_a_card: Isolation, mechanism: str
+) -> None:
+    here = logged(job_on("cpu", mechanism), isolation)
+    there = logged(job_on("cuda", mechanism), on_a_card)
+    assert not there.is_cuda
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mechanism", ["softmax", "s4d"])
+def test_a_training_on_a_card_is_replayed_and_scored(
+    on_a_card: Isolation, tmp_path: Path, mechanism: str
+) -> None:
+    """`train` refuses what its replay does not reach; the referee's re-checks find nothing."""
+    run = train(job_on("cuda", mechanism), on_a_card, tmp_path, ignore)
+    assert run.hardware.device == on_a_card.card.name  # type: ignore[union-attr]
+    assert run.isolation.profile == "train"
+    assert score_run(run, tmp_path, on_a_card).findings == ()
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_card_that_is_killed_goes_on_as_it_was(
+    on_a_card: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
+    asked = job_on("cuda", "softmax")
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 10:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(asked, on_a_card, tmp_path / "killed", stop)
+    train(asked, on_a_card, tmp_path / "killed", ignore)
+    train(asked, on_a_card, tmp_path / "whole", ignore)
+    a, b = (read_tensors(tmp_path / f / "best.safetensors")[0] for f in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.gpu
+def test_two_workers_share_a_card(on_a_card: Isolation) -> None:
+    asked = job_on("cuda", "softmax")
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: logged(asked, on_a_card), range(2))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.gpu
+def test_a_worker_on_a_card_is_seen_there(on_a_card: Isolation) -> None:
+    """Fails in a container that hides process ids from the driver."""
+    asked = job_on("cuda", "softmax")
+    with NetworkSession(on_a_card, asked, task_shape(get_task(asked.task))) as session:
+        session.build(0)
+        time.sleep(2 * LOOK_SECONDS)
+        assert (session.usage().peak_device_memory_bytes or 0) > 2**20

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agent_sandbox.isolation.card_memory import CardMemory
 from agent_sandbox.isolation.cards import Card
 from agent_sandbox.isolation.folders import Folders
 from agent_sandbox.isolation.gaps import Circumstances, gaps
@@ -57,6 +58,7 @@ class ForkedIsolation:
         self._pool = ServerPool(wall, program_folders, self._folders)
         self._lock = threading.Lock()
         self._workers: set[IsolatedWorker] = set()
+        self._card_memory = CardMemory() if policy.card else None
         self._closing = threading.Event()
         self._watchdog = threading.Thread(
             target=self._watch, name="isolation-watchdog", daemon=True
@@ -171,6 +173,7 @@ class ForkedIsolation:
             endpoint=ends[0],
             output=ends[1],
             plan=plan,
+            card_memory=self._card_memory,
             on_end=lambda worker, crashed: self._forget(worker, crashed, place),
         )
         with self._lock:
@@ -227,6 +230,8 @@ class ForkedIsolation:
             return
         self._closing.set()
         self._watchdog.join()
+        if self._card_memory is not None:
+            self._card_memory.close()
         with self._lock:
             workers = list(self._workers)
         for worker in workers:
