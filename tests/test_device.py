@@ -7,31 +7,40 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from run_records import make_run
 from test_training import Interrupted, candidate, ignore, job
 from torch import Tensor
 
 from agent_sandbox.isolation import Isolation, cards, open_isolation
 from agent_sandbox.isolation.card_memory import LOOK_SECONDS, CardMemory, processes_on_cards
 from agent_sandbox.isolation.cards import Card, choose_card, device_number, visible
+from agent_sandbox.isolation.fork_server import ForkServer
+from agent_sandbox.isolation.lockdown import Lockdown
+from leaderboards.scores import rank
 from lra_design.cli import run as run_command
 from lra_design.cli.options import make_job
 from lra_design.errors import DataError, UsageError
-from lra_design.records import Device, Usage
+from lra_design.records import Device, Limits, Usage
 from mechanisms import reference_source
 from tasks.registry import get_task
 from trainers import course
 from trainers.accuracy import labelled_split
 from trainers.checkpoint import Standing, write_checkpoint
+from trainers.curve import Point
 from trainers.device import ARITHMETIC, hardware, settle_arithmetic
+from trainers.evaluator import Beside
 from trainers.job import Job, run_id, task_shape
 from trainers.referee import score_run
 from trainers.session import NetworkSession
 from trainers.tensor_files import read_tensors
-from trainers.training import Progress, train
+from trainers.tensorboard import TensorBoard
+from trainers.training import OnProgress, Progress, train
 from trainers.tuning import ledger
+from trainers.tuning.study import Search
 
 SOFTMAX = Path(__file__).parent.parent / "mechanisms" / "softmax.py"
 CARDS = tuple(
@@ -50,13 +59,8 @@ def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "cards", tuple)
 
 
-class OnACard:
-    """An isolation of the first card, for what looks at nothing else of it."""
-
-    card = CARDS[0]
-
-
-ON_A_CARD: Isolation = OnACard()  # type: ignore[assignment]
+# An isolation of the first card, for what looks at nothing else of it.
+ON_A_CARD: Isolation = SimpleNamespace(card=CARDS[0])  # type: ignore[assignment]
 
 
 # ---------------------------------------------------------------- which card
@@ -212,6 +216,85 @@ def test_what_came_after_is_added_to_what_was_taken() -> None:
     ]
     assert peaks == [None, 3, 5, 5]
     assert usage(None).and_then(usage(None)).seconds == 2.0
+
+
+def test_two_workers_at_once_are_both_charged() -> None:
+    def usage(seconds: float, on_card: int | None = None) -> Usage:
+        return Usage(
+            seconds=seconds,
+            cpu_seconds=seconds,
+            peak_memory_bytes=3,
+            peak_device_memory_bytes=on_card,
+        )
+
+    class Second:
+        def usage(self) -> Usage:
+            return usage(7.0, 5)
+
+    with ThreadPoolExecutor(1) as pool:
+        evaluator = Beside(None, Second(), pool)  # type: ignore[arg-type]
+        both = evaluator.add_usage(usage(11.0))
+    assert (both.seconds, both.cpu_seconds) == (11.0, 18.0)  # it has computed for no second yet
+    assert (both.peak_memory_bytes, both.peak_device_memory_bytes) == (6, 5)
+
+
+def test_entries_of_different_devices_share_a_board() -> None:
+    card = dataclasses.replace(hardware(), device="NVIDIA H200")
+    runs = [
+        make_run("softmax", 0, 0.5),
+        make_run("softmax", 1, 0.6, hardware=card, device="cuda"),
+    ]
+    [entry] = rank(runs, chance={})
+    assert entry.seeds == (0, 1)
+
+
+def test_a_study_that_counts_seconds_stays_on_its_device(tmp_path: Path) -> None:
+    def search(card: Card, seconds: float | None) -> Search:
+        walls: Isolation = SimpleNamespace(card=card)  # type: ignore[assignment]
+        asked = job_on("cuda", "mean")
+        return Search(asked, walls, tmp_path, num_trials=1, watch=never, max_seconds=seconds)
+
+    search(CARDS[0], 60.0)
+    with pytest.raises(UsageError, match=r"counts seconds of NVIDIA H200: .* found NVIDIA L4"):
+        search(CARDS[1], 60.0)
+    search(CARDS[0], 70.0)
+    search(CARDS[1], None)
+
+
+def never(number: int) -> OnProgress:
+    raise AssertionError("no trial is to begin")
+
+
+def test_a_server_that_initialised_cuda_starts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    server = ForkServer.__new__(ForkServer)
+    monkeypatch.setattr(server, "_load", lambda program: object)
+    plan = Lockdown(
+        kernel_layers=True,
+        profile="train",
+        rules=(),
+        scratch=None,
+        limits=Limits(),
+        card=CARDS[0].uuid,
+        uid=None,
+    )
+    assert Lockdown.from_values(plan.to_values()) == plan
+    with pytest.raises(RuntimeError, match="CUDA was initialised before a fork"):
+        server._start({"program": "any", "plan": plan.to_values()}, [])
+
+
+def test_tensorboard_shows_the_memory_of_a_card(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    taken = Usage(seconds=1.0, cpu_seconds=1.0, peak_memory_bytes=1, peak_device_memory_bytes=2**29)
+    point = Point(step=3, loss=1.0, gradient_norm=1.0, learning_rate=0.1, accuracy=0.5, seconds=1.0)
+    with TensorBoard(tmp_path, 0) as board:
+        board.add_point(point, taken)
+        board.add_run(make_run("softmax", 0, None, usage=taken))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.value for event in events.Scalars("memory/peak_device_bytes")] == [2**29]
+    assert "final/peak_device_memory_bytes" in events.Tags()["scalars"]
 
 
 def test_a_processor_is_told_nothing_about_its_arithmetic() -> None:

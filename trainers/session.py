@@ -25,6 +25,8 @@ from trainers.program import NETWORK_PROGRAM
 
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
+TRAIN_SECONDS = 600.0
+"""For a few steps, and for what a compiler takes before the first of them."""
 WALL_SECONDS = 7 * 24 * 3600.0
 """For a whole training; each call has its own limit besides."""
 FLOATS = (torch.float32, torch.float64, torch.bfloat16)
@@ -109,7 +111,11 @@ class NetworkSession:
 
         Raises NotFinite when one of them is no finite number.
         """
-        log = _checked(self._call("train", {"until": until}).tensors, "log", (num_steps, 2))
+        log = _checked(
+            self._call("train", {"until": until}, seconds=TRAIN_SECONDS).tensors,
+            "log",
+            (num_steps, 2),
+        )
         if not bool(log.isfinite().all()):
             step = until - num_steps + int((~log.isfinite()).any(dim=1).nonzero()[0])
             raise NotFinite(f"loss or gradient at step {step} are not finite")
@@ -117,7 +123,7 @@ class NetworkSession:
 
     def gradients(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The gradient of the next step's loss at `weights`, as the worker says."""
-        gradients = self._call("gradients", tensors=weights).tensors
+        gradients = self._call("gradients", tensors=weights, seconds=TRAIN_SECONDS).tensors
         for name, gradient in gradients.items():
             like = weights.get(name)
             if like is None or (like.shape, like.dtype) != (gradient.shape, gradient.dtype):
@@ -173,8 +179,10 @@ class NetworkSession:
         operation: str,
         values: Mapping[str, object] | None = None,
         tensors: Mapping[str, Tensor] | None = None,
+        *,
+        seconds: float = CALL_SECONDS,
     ) -> Message:
-        return self._worker.call(operation, values, tensors, seconds=CALL_SECONDS)
+        return self._worker.call(operation, values, tensors, seconds=seconds)
 
 
 def _names(names: object) -> list[str]:

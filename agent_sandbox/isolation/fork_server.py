@@ -106,11 +106,11 @@ class ForkServer:
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], int]:
         program = self._load(request["program"])
         plan = Lockdown.from_values(request["plan"])
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            raise RuntimeError("CUDA was initialised before a fork, after which nobody can use it")
         num_threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         if num_threads != 1:
             raise RuntimeError(f"expected 1 thread before a fork, found {num_threads}")
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            raise RuntimeError("CUDA was initialised before a fork, after which nobody can use it")
         endpoint, output = descriptors
         pid = os.fork()
         if pid == 0:
