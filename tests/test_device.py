@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from agent_sandbox.isolation.card_memory import LOOK_SECONDS, CardMemory, proces
 from agent_sandbox.isolation.cards import Card, choose_card, device_number, visible
 from agent_sandbox.isolation.fork_server import ForkServer
 from agent_sandbox.isolation.lockdown import Lockdown
+from agent_sandbox.isolation.seccomp import Instruction, assemble
+from agent_sandbox.isolation.system_calls import CONDITIONAL
 from leaderboards.scores import rank
 from lra_design.cli import run as run_command
 from lra_design.cli.options import make_job
@@ -263,6 +266,42 @@ def test_a_study_that_counts_seconds_stays_on_its_device(tmp_path: Path) -> None
 
 def never(number: int) -> OnProgress:
     raise AssertionError("no trial is to begin")
+
+
+def verdict(lines: list[Instruction], call: str, *arguments: int) -> int:
+    """What the filter returns for a call on x86-64."""
+    words = {0: CONDITIONAL[call][0], 4: 0xC000003E}
+    words |= {16 + 8 * i: argument for i, argument in enumerate(arguments)}
+    at, loaded = 0, 0
+    while lines[at][0] != 0x06:
+        code, if_true, if_false, constant = lines[at]
+        if code == 0x20:
+            loaded = words[constant] or 0
+        elif code == 0x54:
+            loaded &= constant
+        else:
+            holds = loaded == constant if code == 0x15 else loaded >= constant
+            at += if_true if holds else if_false
+        at += 1
+    return lines[at][3]
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "with_card"),
+    [
+        ("memfd_create", (0, 0), True),
+        ("mmap", (0, 4096, 3, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS), True),
+        ("mmap", (0, 4096, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000), False),
+        ("tgkill", (1, 1, 9), False),
+    ],
+)
+def test_a_card_needs_memory_that_others_are_refused(
+    call: str, arguments: tuple[int, ...], with_card: bool
+) -> None:
+    allow = 0x7FFF0000
+    plain, card = (assemble("x86_64", 7, "train", cuda=cuda) for cuda in (False, True))
+    assert verdict(plain, call, *arguments) != allow
+    assert (verdict(card, call, *arguments) == allow) == with_card
 
 
 def test_a_server_that_initialised_cuda_starts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,8 @@ def lock_down(plan: Lockdown, server_pid: int) -> None:
     if plan.kernel_layers:
         own = [Rule(plan.scratch, "own")] if plan.scratch else []
         restrict_files([*plan.rules, *own])
-        restrict_system_calls(os.getpid(), plan.profile, signals=may_signal(plan))
+        cuda = plan.card is not None
+        restrict_system_calls(os.getpid(), plan.profile, signals=may_signal(plan), cuda=cuda)
 
 
 def may_signal(plan: Lockdown) -> bool:
