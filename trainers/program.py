@@ -96,7 +96,8 @@ class NetworkProgram:
         return Message()
 
     def export(self, message: Message) -> Message:
-        """The network's weights by name."""
+        """The network's weights by name, as it predicts with them."""
+        self._network.eval()
         return Message({}, self._network.state_dict())
 
     def load(self, message: Message) -> Message:
