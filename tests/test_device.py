@@ -42,7 +42,6 @@ from trainers.session import NetworkSession
 from trainers.tensor_files import read_tensors
 from trainers.tensorboard import TensorBoard
 from trainers.training import OnProgress, Progress, train
-from trainers.tuning import ledger
 from trainers.tuning.study import Search
 
 SOFTMAX = Path(__file__).parent.parent / "mechanisms" / "softmax.py"
@@ -198,13 +197,6 @@ def test_a_checkpoint_of_another_device_is_refused(isolation: Isolation, tmp_pat
     write_checkpoint(tmp_path, {"step": torch.tensor(0)}, Standing(device="NVIDIA H200"))
     with pytest.raises(DataError, match="a training on NVIDIA H200, expected one on cpu"):
         train(job(candidate("return self.out(x)")), isolation, tmp_path, ignore)
-
-
-def test_seconds_of_one_device_are_not_those_of_another() -> None:
-    asked = job("source")
-    one, other = (ledger.protocol(asked, 12, 60.0, card.name) for card in CARDS)
-    assert one != other
-    assert ledger.protocol(asked, 12, None).device is None
 
 
 def test_what_came_after_is_added_to_what_was_taken() -> None:

@@ -22,9 +22,10 @@ from trainers.device import require_same_device
 from trainers.divergence import end_of, spiked
 from trainers.evaluator import Evaluator
 from trainers.job import Job
-from trainers.loop import below, learning_rate
+from trainers.loop import below
 from trainers.network_checks import check_only_parameters_trained, require_same, require_small
 from trainers.replay import DrawnStretches, Stretch
+from trainers.schedule import learning_rate
 from trainers.session import NetworkSession, NotFinite
 from trainers.tensor_files import write_tensors
 from trainers.tensorboard import TensorBoard

@@ -43,12 +43,10 @@ def seconds_spent(trials: Sequence[optuna.trial.FrozenTrial]) -> float:
     return sum(float(trial.user_attrs.get(SECONDS, 0.0)) for trial in charged(trials))
 
 
-def protocol(
-    job: Job, num_trials: int, max_seconds: float | None, device: str | None = None
-) -> TuningProtocol:
+def protocol(job: Job, num_trials: int, max_seconds: float | None) -> TuningProtocol:
     """What a study of `job` has in common with every other that it is compared with.
 
-    device: name of what its device-seconds are those of, where these are bounded.
+    But for the device of its seconds, which is known when one has worked on it.
     """
     return TuningProtocol(
         sampler=SAMPLER,
@@ -56,7 +54,6 @@ def protocol(
         recipe_hash=content_hash([dataclasses.asdict(job.train), recipe_part(job)]),
         num_trials=num_trials,
         max_seconds=max_seconds,
-        device=device,
     )
 
 
