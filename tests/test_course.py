@@ -200,15 +200,21 @@ def test_a_training_without_one_evaluation_above_chance_is_stuck() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("beside", "points"), [(False, [4]), (True, [4, 8])])
 def test_a_training_whose_loss_spikes_ends_there(
-    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isolation: Isolation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: bool,
+    points: list[int],
 ) -> None:
-    monkeypatch.setattr(course, "spiked", lambda curve, *_: curve.step == 4)
+    """Or an evaluation later, where it is evaluated beside the training."""
+    monkeypatch.setattr(course, "spiked", lambda curve, *_: curve.step >= 4)
     seen: list[Progress] = []
     asked = job(reference_source("linear"), evaluate_every=4, num_steps=12)
-    run = train(asked, isolation, tmp_path, seen.append)
+    run = train(asked, isolation, tmp_path, seen.append, beside=beside)
     assert run.divergence == "loss spike"
-    assert [progress.step for progress in seen if progress.evaluated] == [4]
+    assert [progress.step for progress in seen if progress.evaluated] == points
 
 
 def test_tensorboard_is_written_as_the_training_goes(isolation: Isolation, tmp_path: Path) -> None:

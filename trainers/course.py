@@ -69,9 +69,11 @@ class Course:
         on_progress: OnProgress,
         device: str = "cpu",
     ) -> None:
-        """bound: see `guess_bound`. device: the name of what it is trained on.
+        """Where the checkpoint in `folder` stands, or at the beginning.
 
-        Where the checkpoint in `folder` stands, or at the beginning."""
+        bound: see `guess_bound`. device: the name of what it is trained on. Raises DataError when
+        the checkpoint is of another.
+        """
         self._job = job
         self._folder = folder
         self._on_progress = on_progress
@@ -121,18 +123,22 @@ class Course:
                 raise ValueError("a training that was evaluated beside can only go on so")
             evaluator.begin(self._weights)
         try:
-            while self.step < self._job.train.num_steps:
-                if spiked(self.curve, self._num_classes, self._bound):
-                    return "loss spike"
-                self.stretches.add(self._train_to_next_evaluation())
-            self._announce(self._take_score())
+            spike = self._train_to_end()
         except NotFinite:
             with suppress(NotFinite):
                 self._announce(self._take_score())
             if self.curve.best is None:
                 write_tensors(self._folder / "best.safetensors", initial, {})
             return "not finite"
-        return end_of(self.curve, self._bound)
+        return "loss spike" if spike else end_of(self.curve, self._bound)
+
+    def _train_to_end(self) -> bool:
+        """Train to the last step, or to a loss spike: whether that was before the last."""
+        num_steps = self._job.train.num_steps
+        while self.step < num_steps and not spiked(self.curve, self._num_classes, self._bound):
+            self.stretches.add(self._train_to_next_evaluation())
+        self._announce(self._take_score())
+        return self.step < num_steps
 
     def usage(self) -> Usage:
         """What the training took so far, interruptions left out."""
