@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from leaderboards.noise import Noise
-from lra_design.records import record
+from leaderboards.noise import Noise, noise_floor
+from leaderboards.repeats import Conditions
+from lra_design.records import Run, record
 
 REACH = 12.0
 """Standard deviations beyond which the normal distribution weighs nothing in double precision."""
@@ -57,6 +58,21 @@ def expected_maximum(num_draws: int) -> float:
 def selection_bias(num_choices: int, noise: Noise) -> float:
     """What choosing the best of `num_choices` by one training each adds at most, in [0, 1]."""
     return noise.sd * expected_maximum(num_choices)
+
+
+def entry_bias(run: Run) -> float | None:
+    """`selection_bias` of the run's mechanism: chosen from its agent's attempts, or from the trials
+    of its study, or both; None when it was not chosen, or no noise floor is measured.
+
+    The floor is that of the `fixed` setting, the only one that is measured. What it is added to is
+    the validation accuracy that chose; a mean over fresh seeds has none of it.
+    """
+    trials = run.tuning.count("completed") + run.tuning.count("pruned") if run.tuning else 1
+    num_choices = run.num_attempts * max(1, trials)
+    if num_choices == 1:
+        return None
+    noise = noise_floor(Conditions(run.task, run.scale, "fixed", run.mode))
+    return selection_bias(num_choices, noise) if noise else None
 
 
 def correct(measured: float, num_choices: int, noise: Noise) -> Corrected:
