@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
-from leaderboards.selection import entry_bias
+from leaderboards.selection import selection_bias_points
 from lra_design.errors import RecordError
 from lra_design.records import (
     Divergence,
@@ -216,14 +216,9 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
         findings=_distinct_findings(runs),
         divergences=tuple(run.divergence for run in runs if run.divergence is not None),
         isolation=_weakest_isolation(runs),
-        selection_bias_points=_selection_bias_points(runs),
+        selection_bias_points=selection_bias_points(runs),
     )
     return entry if test is None else _against_human(entry, test.mean, scores[0].num_labels)
-
-
-def _selection_bias_points(runs: list[Run]) -> float | None:
-    bias = entry_bias(max(runs, key=lambda run: run.num_attempts))
-    return None if bias is None else 100 * bias
 
 
 def _one_per_seed(runs: list[Run]) -> list[Run]:

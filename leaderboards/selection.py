@@ -9,6 +9,7 @@ what is taken off is the most that it can be.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 from leaderboards.noise import Noise, noise_floor
@@ -60,19 +61,21 @@ def selection_bias(num_choices: int, noise: Noise) -> float:
     return noise.sd * expected_maximum(num_choices)
 
 
-def entry_bias(run: Run) -> float | None:
-    """`selection_bias` of the run's mechanism: chosen from its agent's attempts, or from the trials
-    of its study, or both; None when it was not chosen, or no noise floor is measured.
+def selection_bias_points(runs: Sequence[Run]) -> float | None:
+    """`selection_bias`, in percentage points, of a mechanism with these runs: it was chosen from
+    its agent's attempts, from the trials of its study, or both.
 
-    The floor is that of the `fixed` setting, the only one that is measured. What it is added to is
-    the validation accuracy that chose; a mean over fresh seeds has none of it.
+    None when it was not chosen, or no noise floor is measured; that of the `fixed` setting is
+    taken, the only one there is. What it is added to is the validation accuracy that chose: a mean
+    over fresh seeds has none of it.
     """
+    run = max(runs, key=lambda run: run.num_attempts)
     trials = run.tuning.count("completed") + run.tuning.count("pruned") if run.tuning else 1
     num_choices = run.num_attempts * max(1, trials)
     if num_choices == 1:
         return None
     noise = noise_floor(Conditions(run.task, run.scale, "fixed", run.mode))
-    return selection_bias(num_choices, noise) if noise else None
+    return 100 * selection_bias(num_choices, noise) if noise else None
 
 
 def correct(measured: float, num_choices: int, noise: Noise) -> Corrected:
