@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
+from leaderboards.selection import selection_bias_points
 from lra_design.errors import RecordError
 from lra_design.records import (
     Divergence,
@@ -98,6 +99,10 @@ class Entry:
     """What its trainings came to that led nowhere: one for each such seed."""
     isolation: Level
     """The weakest that any of the runs had."""
+    selection_bias_points: float | None = None
+    """Percentage points by which being chosen, from attempts or trials, raised the validation
+    accuracy that chose it at most; see `leaderboards.selection`. None when it was not chosen, or
+    no noise floor is measured."""
     rank: int | None = None
     """Place by mean test accuracy among the entries with enough seeds; None when not ranked."""
     tied_with_best: bool = False
@@ -211,6 +216,7 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
         findings=_distinct_findings(runs),
         divergences=tuple(run.divergence for run in runs if run.divergence is not None),
         isolation=_weakest_isolation(runs),
+        selection_bias_points=selection_bias_points(runs),
     )
     return entry if test is None else _against_human(entry, test.mean, scores[0].num_labels)
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
-from lra_design.records import Level, from_json, record, to_json
+from lra_design.records import Device, Level, from_json, record, to_json
 
 
 @record
@@ -28,6 +28,8 @@ class DesignSettings:
     num_attempts: int
     num_seeds: int
     isolation: Level
+    device: Device = "cpu"
+    """What networks are trained on; validation is on the processor, always."""
 
 
 @dataclass(frozen=True)
