@@ -333,7 +333,7 @@ def test_a_design_run_from_end_to_end(
     assert "softmax" in printed.out
     assert f"page: {folder / 'board.html'}" in printed.out
 
-    attempts = Journal(folder / "attempts.jsonl").attempts()
+    attempts = Journal(folder / "journal.sqlite").attempts()
     runs = Store(folder / "board").runs()
     assert len(attempts) == 2
     assert {run.name for run in runs if run.origin == "reference"} == set(REFERENCES)
@@ -345,14 +345,14 @@ def test_a_design_run_from_end_to_end(
     # what an agent is told holds nothing of a test split
     assert {s.split for a in attempts for s in a.feedback.scores} == {"validation"}
     test_hashes = {run.test.split_hash for run in runs if run.test}
-    journal = (folder / "attempts.jsonl").read_text()
-    assert not any(test_hash in journal for test_hash in test_hashes)
+    journal = (folder / "journal.sqlite").read_bytes()
+    assert not any(test_hash.encode() in journal for test_hash in test_hashes)
 
     # the same again: everything is read, nothing repeated
     assert design(folder, "--json") == 0
     assert "resumed: 2 attempts" in capsys.readouterr().err
     assert Store(folder / "board").runs() == runs
-    assert Journal(folder / "attempts.jsonl").attempts() == attempts
+    assert Journal(folder / "journal.sqlite").attempts() == attempts
 
     # other settings: refused, or another run beside it
     assert design(folder, "--agent-seed", "7") == 2
@@ -382,7 +382,7 @@ def test_ctrl_c_loses_nothing_that_finished(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 130
     assert "the same command goes on" in rest
     assert "Traceback" not in rest
-    attempts = Journal(folder / "attempts.jsonl").attempts()
+    attempts = Journal(folder / "journal.sqlite").attempts()
     assert 1 <= len(attempts) < 40
 
 

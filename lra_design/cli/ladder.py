@@ -13,7 +13,7 @@ from lra_design.cli.display import Display, Stage
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.files import write_atomically
-from lra_design.records import Attempt, Feedback, Finding, Run
+from lra_design.records import Attempt, Budget, Feedback, Finding, Run
 from mechanisms import FEW, reference_source
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
@@ -75,7 +75,7 @@ class Ladder:
                 self._agent,
                 lambda sources: self._evaluate(sources, stage),
                 Journal(self._judging.folder.journal),
-                num_attempts=number,
+                budget=Budget(attempts=number),
                 batch_size=self._judging.crew.num_workers,
                 on_event=self._show_event,
             )

@@ -38,8 +38,8 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """Every attempt, one line each."""
-        return self.path / "attempts.jsonl"
+        """Every attempt."""
+        return self.path / "journal.sqlite"
 
     @property
     def board(self) -> Path:
