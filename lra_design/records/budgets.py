@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TypeVar
 
 from lra_design.records.serialised import record
+
+T = TypeVar("T", int, float)
 
 
 @record
@@ -18,21 +21,25 @@ class Spending:
     """Of validation and training, measured by the judge."""
     evaluations: int = 0
     """Candidates that were judged; one whose code was known before is not."""
-    tokens: int = 0
-    """Of all kinds, that the llm read and wrote."""
+    tokens: int | None = 0
+    """Of all kinds, that the llm read and wrote; None where it did not say."""
     dollars: float | None = 0.0
     """What the llm asked for; None where a price is not known."""
 
     def __add__(self, other: Spending) -> Spending:
-        known = None not in (self.dollars, other.dollars)
         return Spending(
             attempts=self.attempts + other.attempts,
             wall_seconds=self.wall_seconds + other.wall_seconds,
             device_seconds=self.device_seconds + other.device_seconds,
             evaluations=self.evaluations + other.evaluations,
-            tokens=self.tokens + other.tokens,
-            dollars=(self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+            tokens=_sum(self.tokens, other.tokens),
+            dollars=_sum(self.dollars, other.dollars),
         )
+
+
+def _sum(one: T | None, other: T | None) -> T | None:
+    """None where one of the two is not known."""
+    return None if one is None or other is None else one + other
 
 
 NOTHING = Spending(attempts=0)
@@ -51,7 +58,7 @@ class Budget:
     evaluations: int | None = None
     tokens: int | None = None
     dollars: float | None = None
-    """A search whose cost is not known ends at once under such a bound."""
+    """A search whose cost is not known ends after one step under such a bound."""
 
     def reached(self, spent: Spending) -> str | None:
         """The first bound that is reached, in words; None while there is something left."""
