@@ -1,0 +1,6 @@
+"""The llms that write candidates: services on the network, recorded answers, scripts."""
+
+from agent_sandbox.agents.llm.opening import open_llm
+from agent_sandbox.agents.llm.protocol import LLM, Prompt, Reply, TokenUsage, Turn
+
+__all__ = ["LLM", "Prompt", "Reply", "TokenUsage", "Turn", "open_llm"]
