@@ -17,6 +17,7 @@ from lra_design.cli.board import board
 from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
+from lra_design.cli.journal import journal
 from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
@@ -52,6 +53,7 @@ for command in (
     score,
     tune,
     design,
+    journal,
     board,
     sandbox,
 ):
