@@ -35,11 +35,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) 
 
 def test_all_attempts_in_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, "show", folder).splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [
-        ["0", "40.0"],
-        ["1", "50.0"],
-        ["2", "invalid"],
-    ]
+    cells = [line.split()[:2] for line in lines[1:]]
+    assert cells == [["0", "40.0"], ["1", "50.0"], ["2", "invalid"]]
     rows = json.loads(said(capsys, "show", folder / "journal.sqlite", "--json"))
     assert [row["accuracy"] for row in rows] == [0.4, 0.5, None]
 
@@ -50,7 +47,7 @@ def test_one_attempt_in_full(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "Draft a new mechanism" in text
     assert "## Thoughts" in text
     whole = json.loads(said(capsys, "show", folder, 0, "--json"))
-    assert whole["exchanges"][0]["reply"]["text"] == FILE
+    assert whole["exchanges"][0]["reply"]["text"] == FILE.strip()
 
 
 def test_a_tree_has_children_below_their_parents(
@@ -79,7 +76,7 @@ def test_an_export_holds_every_attempt(folder: Path, capsys: pytest.CaptureFixtu
     assert len(rows[0]["exchanges"]) == 1
     columns = pyarrow.parquet.read_table(table).to_pydict()
     assert columns["accuracy"] == [0.4, 0.5, None]
-    assert json.loads(columns["exchanges"][0])[0]["reply"]["text"] == FILE
+    assert json.loads(columns["exchanges"][0])[0]["reply"]["text"] == FILE.strip()
 
 
 @pytest.mark.parametrize(
