@@ -44,7 +44,7 @@ def search(
     batch_size: int = 1,
     on_event: Callable[[Event], None],
 ) -> list[Attempt]:
-    """Every attempt of the journal, once it holds `num_attempts`.
+    """Every attempt of the journal, once it holds `num_attempts` or the agent has no more.
 
     `batch_size` proposals are made before any of them is evaluated. Each attempt is in the journal
     as soon as its feedback is there, so that nothing finished is lost to Ctrl-C or a HarnessError;
@@ -60,6 +60,8 @@ def search(
         on_event(Event("resumed", len(attempts)))
     while len(attempts) < num_attempts:
         batch = _propose_batch(agent, attempts, num_attempts, batch_size, on_event)
+        if not batch:
+            break
         _evaluate(batch, evaluate_batch, journal, attempts, on_event)
     return attempts
 
@@ -71,7 +73,7 @@ def _propose_batch(
     batch_size: int,
     on_event: Callable[[Event], None],
 ) -> list[Proposal]:
-    """The proposals up to the end of the current batch.
+    """The proposals up to the end of the current batch, fewer when the agent has no more.
 
     A batch that was interrupted is completed with what the agent knew when the batch began, so
     that its proposals are those of the uninterrupted search.
@@ -82,6 +84,8 @@ def _propose_batch(
     num_finished = len(pending)
     for index in range(len(attempts), min(start + batch_size, num_attempts)):
         proposal = agent.propose(known, tuple(pending))
+        if proposal is None:
+            break
         pending.append(proposal)
         on_event(Event("proposed", index, proposal))
     return pending[num_finished:]
