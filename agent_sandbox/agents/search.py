@@ -40,7 +40,7 @@ class Event:
     attempt: Attempt | None = None
     """Set when `kind` is `finished`."""
     reason: str = ""
-    """Set when `kind` is `ended`: which bound was reached."""
+    """Set when `kind` is `ended`: why."""
 
 
 def search(
@@ -53,7 +53,7 @@ def search(
     on_event: Callable[[Event], None],
     llm_spending: LLMSpending = lambda index: NOTHING,
 ) -> list[Attempt]:
-    """Every attempt of the journal, once they have spent `budget`.
+    """Every attempt of the journal, once they have spent `budget` or the agent has no more.
 
     `batch_size` proposals are made before any of them is evaluated; that is one step, and the
     budget is looked at before each. Each attempt is in the journal as soon as its feedback is
@@ -65,7 +65,9 @@ def search(
     if loop.attempts:
         on_event(Event("resumed", len(loop.attempts)))
     while not (reason := budget.reached(total_spent(loop.attempts))):
-        loop.step(budget)
+        if not loop.step(budget):
+            reason = "the agent has nothing more to propose"
+            break
     on_event(Event("ended", len(loop.attempts), reason=reason))
     return loop.attempts
 
@@ -96,12 +98,14 @@ class _Loop:
         self.attempts = journal.attempts()
         self._marked = time.monotonic()
 
-    def step(self, budget: Budget) -> None:
-        """One batch: proposed, evaluated, written down."""
-        self._evaluate(self._propose_batch(budget))
+    def step(self, budget: Budget) -> bool:
+        """One batch: proposed, evaluated, written down; False when there was none."""
+        batch = self._propose_batch(budget)
+        self._evaluate(batch)
+        return bool(batch)
 
     def _propose_batch(self, budget: Budget) -> list[Proposal]:
-        """The proposals up to the end of the current batch.
+        """The proposals up to the end of the current batch, fewer when the agent has no more.
 
         A batch that was interrupted is completed with what the agent knew when the batch began, so
         that its proposals are those of the uninterrupted search.
@@ -115,6 +119,8 @@ class _Loop:
             end = min(end, budget.attempts)
         for index in range(number, end):
             proposal = self._agent.propose(known, tuple(pending))
+            if proposal is None:
+                break
             pending.append(proposal)
             self._on_event(Event("proposed", index, proposal))
         return pending[number - start :]
