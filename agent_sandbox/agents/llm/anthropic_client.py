@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 import anthropic
+import anthropic.resources.messages  # else loaded by the first request, in the time of its answer
 from anthropic.types import RawMessageStreamEvent
 
 from agent_sandbox.agents.llm.faults import LLMFault

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import math
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -98,9 +100,18 @@ def connection(sdk: ModuleType, deadline: float, silent_seconds: float) -> dict[
         "max_retries": 0,
         "timeout": timeout,
         "http_client": sdk.DefaultHttpxClient(
-            timeout=timeout, follow_redirects=False, event_hooks={"response": [watch]}
+            verify=_trust(),
+            timeout=timeout,
+            follow_redirects=False,
+            event_hooks={"response": [watch]},
         ),
     }
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that are trusted; reading them takes longer than all else of a client."""
+    return httpx2.create_ssl_context()
 
 
 def fault_of(error: Exception, sdk: ModuleType, heard: Heard) -> LLMFault:
@@ -135,22 +146,23 @@ def told_fault(body: object, status: int = 0, headers: Mapping[str, str] | None 
     kind = _kind(names, status)
     if headers.get("x-should-retry") == "false" and kind in TRANSIENT:
         kind = "bad request"
+    if 300 <= status < 400:
+        detail = "a redirect, which the key does not follow, to " + headers.get(
+            "location", "nowhere"
+        )
     numbered = f"HTTP {status}: {detail}" if status >= 300 else detail
     return LLMFault(kind, numbered, retry_after=_retry_after(headers))
 
 
 def _kind(names: list[str], status: int) -> LLMFaultKind:
-    """By what says most: the error's code, then its status, then its type."""
-    code, kind = [*names, "", ""][:2]
-    if code in _BY_NAME:
-        return _BY_NAME[code]
-    if kind in ("insufficient_quota", "billing_error"):
-        return "quota"
-    if status >= 500:
-        return _BY_STATUS.get(status, "unavailable")
-    if status >= 300:
-        return _BY_STATUS.get(status, "bad request")
-    return _BY_NAME.get(kind, "unavailable")
+    """By a name that says more than that the request was bad; else by the status."""
+    named = [_BY_NAME[name] for name in names if name in _BY_NAME]
+    for kind in named:
+        if kind != "bad request":
+            return kind
+    if status < 300:
+        return "bad request" if named else "unavailable"
+    return _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad request")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

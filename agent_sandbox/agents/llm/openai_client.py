@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 import openai
+import openai.resources.responses  # else loaded by the first request, in the time of its answer
 from openai.types.responses import Response, ResponseStreamEvent
 
 from agent_sandbox.agents.llm.faults import LLMFault

@@ -76,11 +76,11 @@ def _endpoint(kind: str, llm: str, address: str | None, key: Key) -> Endpoint:
 
 
 def _split(kind: str, rest: str) -> tuple[str, str | None]:
-    """The llm's name and the address behind the last `@`, if there is one.
+    """The llm's name and the address behind the `@`, if there is one.
 
     The name of an llm is written into records, so nothing secret may stand in an address.
     """
-    llm, at, address = rest.rpartition("@")
+    llm, at, address = rest.partition("@")
     if not at:
         return rest, None
     try:
@@ -89,7 +89,9 @@ def _split(kind: str, rest: str) -> tuple[str, str | None]:
     except ValueError:
         fine = False
     if not fine or not llm:
-        raise UsageError(f"expected {kind}:{KINDS[kind]}, found '{kind}:{rest}'")
+        raise UsageError(
+            f"expected {kind}:{KINDS[kind]}; what stands behind the '@' is no such address"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(
             "expected an address of scheme, host, port and path alone. Names of llms are written "
