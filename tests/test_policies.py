@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -26,6 +27,7 @@ from agent_sandbox.agents.policies import get_policy, policy_names
 from agent_sandbox.agents.policies.behaviour import Cell, cell_of, reach_in_positions
 from agent_sandbox.agents.policies.evolutionary import Evolutionary
 from agent_sandbox.agents.policies.mcts import MonteCarloTreeSearch
+from agent_sandbox.agents.policies.registry import POLICIES
 from agent_sandbox.agents.policies.tree import Node, grow
 from agent_sandbox.agents.policy_agent import PolicyAgent
 from lra_design.errors import UsageError
@@ -378,3 +380,14 @@ def test_what_an_operator_set_lacks() -> None:
         get_policy("greedy:improve=reflect").fitted_to(few_operators)
     with pytest.raises(UsageError, match=r"policy 'one-shot' needs the operator draft"):
         get_policy("one-shot").fitted_to(frozenset({"improve"}))
+
+
+def test_the_page_names_every_policy_and_option() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "agents.md").read_text()
+    for name, kind in POLICIES.items():
+        assert f"`{name}`" in page
+        for option in kind.options():
+            default = f"{option.default:g}" if isinstance(option.default, float) else option.default
+            assert f"`{option.name}" in page
+            if option.name not in ("debug_share", "num_drafts", "draft", "improve"):
+                assert f"`{option.name}={default}`" in page
