@@ -30,7 +30,7 @@ from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.cli.run_folder import DesignSettings, RunFolder
-from lra_design.records import Attempt, Feedback
+from lra_design.records import Attempt, Budget, Feedback
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
 
@@ -95,9 +95,8 @@ def main(num_attempts: int, num_seeds: int) -> None:
         probes=PROBES,
         scale="smoke",
         mode="causal",
-        agent="policies",
         agent_seed=0,
-        num_attempts=num_attempts,
+        budget=Budget(attempts=num_attempts),
         num_seeds=1,
         isolation="standard",
     )

@@ -92,6 +92,10 @@ class Journal:
             "select request, record from exchanges where attempt = ? order by exchange", (attempt,)
         )
 
+    def num_exchanges(self) -> int:
+        """How often an llm has answered."""
+        return len(self._select("select request, record from exchanges"))
+
     def keep_exchange(self, attempt: int, request: str, record: str) -> None:
         """Add what passed with an llm: `request` identifies the question, `record` is JSON."""
         with self._writing() as connection:

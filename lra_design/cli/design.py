@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lra_design.cli.agents import EVOLUTION, agent_options, check_agent, make_budget
 from lra_design.cli.options import (
     isolation,
     isolation_options,
@@ -35,17 +36,7 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 @click.option("--task", default="listops-mini", show_default=True, help="Id of the task.")
 @scale_option
 @mode_option
-@click.option(
-    "--agent",
-    type=click.Choice(["evolution"]),
-    default="evolution",
-    show_default=True,
-    help="Who writes: `evolution` needs neither network nor key.",
-)
-@click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--attempts", type=click.IntRange(1), default=12, show_default=True, help="Candidates to write."
-)
+@agent_options
 @click.option(
     "--seeds",
     type=click.IntRange(1),
@@ -74,9 +65,17 @@ def design(
     task: str,
     scale: Literal["smoke", "small", "full"],
     mode: Literal["causal", "bidirectional"],
-    agent: str,
+    llm: str | None,
+    policy: str | None,
+    operators: str | None,
+    whole_files: bool,
+    preset: str | None,
+    attempts: int | None,
+    max_hours: float | None,
+    max_device_seconds: float | None,
+    max_tokens: int | None,
+    max_dollars: float | None,
     agent_seed: int,
-    attempts: int,
     seeds: int,
     workers: int,
     out: Path,
@@ -104,12 +103,18 @@ def design(
         probes=PROBES,
         scale=scale,
         mode=mode,
-        agent=agent,
+        llm=llm,
+        policy=policy or ("greedy" if llm else EVOLUTION),
+        operators=None if operators is None else tuple(operators.split(",")),
+        whole_files=whole_files,
         agent_seed=agent_seed,
-        num_attempts=attempts,
+        budget=make_budget(
+            preset, attempts, max_hours, max_device_seconds, max_tokens, max_dollars
+        ),
         num_seeds=seeds,
         isolation=level,
     )
+    check_agent(settings)
     display = Display()
     with opened(out, settings, new=new) as folder, isolation(level) as walls:
         with display.showing(), Crew(workers) as crew:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
-from lra_design.records import Level, from_json, record, to_json
+from lra_design.records import Budget, Level, from_json, record, to_json
 
 
 @record
@@ -23,9 +23,15 @@ class DesignSettings:
     probes: tuple[str, ...]
     scale: Literal["smoke", "small", "full"]
     mode: Literal["causal", "bidirectional"]
-    agent: str
+    llm: str | None = None
+    """As `open_llm` takes it; None: the grammar writes."""
+    policy: str = "evolution"
+    """As `get_policy` takes it, or the built-in agent's name."""
+    operators: tuple[str, ...] | None = None
+    """What the agent may do; None: all that it can."""
+    whole_files: bool = False
     agent_seed: int
-    num_attempts: int
+    budget: Budget
     num_seeds: int
     isolation: Level
 

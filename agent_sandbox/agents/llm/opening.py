@@ -31,28 +31,27 @@ def open_llm(
     *,
     patience: Patience | None = None,
     record_to: Path | None = None,
+    num_answered: int = 0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> LLM:
     """The llm called `name`; what it answers is added to `record_to`, if given, for `replay`.
 
-    Raises UsageError when there is no such llm, and LLMFault when it needs a key that is missing.
-    Nothing is asked yet.
+    num_answered: how often it answered before an interruption, which a script has to know. Raises
+    UsageError when there is no such llm, and LLMFault when it needs a key that is missing. Nothing
+    is asked yet.
     """
     kind, colon, rest = name.partition(":")
     if kind not in KINDS:
         raise unknown_name("kind of llm", kind, KINDS)
     if not colon or not rest:
         raise UsageError(f"expected {kind}:{KINDS[kind]}, found '{name}'")
-    llm = _opened(kind, rest, patience or Patience(), sleep)
-    return RecordingLLM(llm, record_to) if record_to else llm
-
-
-def _opened(kind: str, rest: str, patience: Patience, sleep: Callable[[float], None]) -> LLM:
-    if kind == "replay":
-        return ReplayLLM(Path(rest))
     if kind == "scripted":
-        return ScriptedLLM.from_file(Path(rest))
-    return _service(kind, rest, patience, sleep)
+        llm: LLM = ScriptedLLM.from_file(Path(rest), num_given=num_answered)
+    elif kind == "replay":
+        llm = ReplayLLM(Path(rest))
+    else:
+        llm = _service(kind, rest, patience or Patience(), sleep)
+    return RecordingLLM(llm, record_to) if record_to else llm
 
 
 def _service(kind: str, rest: str, patience: Patience, sleep: Callable[[float], None]) -> LLM:

@@ -34,7 +34,7 @@ class ScriptedLLM:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_file(cls, path: Path) -> ScriptedLLM:
+    def from_file(cls, path: Path, num_given: int = 0) -> ScriptedLLM:
         """The answers in a text file. Each begins after a line `--- answer ---`.
 
         `--- answer: refused ---` and `--- answer: length ---` say how else an answer ended.
@@ -52,7 +52,7 @@ class ScriptedLLM:
                 f"{before.strip()[:40]!r}. Put that line before each answer."
             )
         replies = [_reply(*pair, name) for pair in zip(parts[::2], parts[1::2], strict=True)]
-        return cls(replies, name=name)
+        return cls(replies, name=name, num_given=num_given)
 
     def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Reply:
         """See `LLM.complete`. Raises LLMFault once the answers are used up."""
