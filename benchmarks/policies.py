@@ -80,8 +80,10 @@ def compare(judge: Judge, folder: Path, num_attempts: int, num_seeds: int) -> No
                     change = f"{event.attempt.proposal.operator}: {event.attempt.proposal.change}"
                     judge.display.say(f"{name}-s{seed} {event.index} {accuracy} {change}")
 
-            journal = Journal(folder / f"{name}-{seed}.jsonl")
-            searches.append(search(agent, judge, journal, num_attempts=num_attempts, on_event=show))
+            journal = Journal(folder / f"{name}-{seed}.sqlite")
+            searches.append(
+                search(agent, judge, journal, budget=Budget(attempts=num_attempts), on_event=show)
+            )
         line = (mean(best_after(attempts, n) for attempts in searches) for n in numbers)
         print(f"{name:<14}" + "".join(f"{value:8.3f}" for value in line), flush=True)
 
