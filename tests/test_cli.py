@@ -55,6 +55,8 @@ def test_help_is_instant_and_loads_nothing_heavy() -> None:
 FLAGS = {
     "board": ["--json", "--page"],
     "design": [
+        "--agent",
+        "--agent-network",
         "--agent-seed",
         "--attempts",
         "--isolation",

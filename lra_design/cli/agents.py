@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from agent_sandbox.agents.search import LLMSpending
     from lra_design.cli.judging import Judging
     from lra_design.cli.run_folder import DesignSettings
-    from lra_design.records import Budget, ValidationReport
+    from lra_design.records import Attempt, Budget, ValidationReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 EVOLUTION = "evolution"
@@ -30,6 +32,18 @@ REFLECTION_SEED = 0
 def agent_options(command: F) -> F:
     """Which agent writes, and what it may spend."""
     options = (
+        click.option(
+            "--agent",
+            metavar="COMMAND",
+            help="A program that writes, in place of all below: it gets a workspace with a brief "
+            "and a desk to ask at, behind the walls of a candidate.",
+        ),
+        click.option(
+            "--agent-network",
+            metavar="HOSTS",
+            help="What the program has to reach, separated by commas, for the record. It then runs "
+            "outside the walls, with your rights.",
+        ),
         click.option(
             "--llm",
             metavar="NAME",
@@ -104,6 +118,14 @@ def check_agent(settings: DesignSettings) -> None:
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
 
+    others = settings.llm, settings.operators, settings.whole_files or None
+    if settings.agent is not None and any(other is not None for other in others):
+        raise UsageError(
+            "--agent is a program that does all by itself: expected none of --llm, --policy, "
+            "--operators, --whole-files with it."
+        )
+    if settings.agent_network and settings.agent is None:
+        raise UsageError("--agent-network is for a program: name its command with --agent.")
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
@@ -118,28 +140,72 @@ def check_agent(settings: DesignSettings) -> None:
         raise UsageError("--whole-files is for an llm: name one with --llm.")
 
 
-def make_agent(judging: Judging, shelf: str) -> tuple[Agent, LLMSpending]:
-    """The agent of a run, and what tells how much its llm took for an attempt.
+@dataclass(frozen=True, kw_only=True)
+class OpenedAgent:
+    """An agent that is ready, and what the search has to know of it."""
+
+    agent: Agent
+    spending: LLMSpending
+    """What its llm, or its questions, took for an attempt."""
+    batch_size: int
+    """Candidates that it proposes before it is told of any of them."""
+    finish: Callable[[Sequence[Attempt]], None] = lambda attempts: None
+    """Called with all attempts when the search has ended."""
+
+
+@contextmanager
+def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
+    """The agent of a run; a program is ended with the block.
 
     shelf: what the references reach, in words. Raises UsageError when policy and operators do not
     fit, LLMFault when the llm lacks a key.
     """
-    from agent_sandbox.agents.evolution import RegularisedEvolution
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
+    from lra_design.cli.external import opened_program
+
+    settings = judging.settings
+    if settings.agent is not None:
+        with opened_program(judging, _briefing(settings, shelf)) as program:
+            yield OpenedAgent(
+                agent=program, spending=program.spending, batch_size=1, finish=program.answer
+            )
+        return
+    journal = Journal(judging.folder.journal)
+    yield OpenedAgent(
+        agent=_own_agent(judging, journal, shelf),
+        spending=lambda attempt: llm_spending(journal, attempt),
+        batch_size=judging.crew.num_workers,
+    )
+
+
+def _own_agent(judging: Judging, journal: Journal, shelf: str) -> Agent:
+    from agent_sandbox.agents.evolution import RegularisedEvolution
     from agent_sandbox.agents.policies import get_policy
     from agent_sandbox.agents.policy_agent import PolicyAgent
 
-    settings, journal = judging.settings, Journal(judging.folder.journal)
-    agent: Agent
+    settings = judging.settings
     if settings.policy == EVOLUTION:
         num_drafts = min(10, 1 + (settings.budget.attempts or DEFAULT_ATTEMPTS) // 2)
-        agent = RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
-    else:
-        only = None if settings.operators is None else frozenset(settings.operators)
-        policy = get_policy(settings.policy, settings.agent_seed)
-        agent = PolicyAgent(policy, _operators(judging, journal, shelf), only)
-    return agent, lambda attempt: llm_spending(journal, attempt)
+        return RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
+    only = None if settings.operators is None else frozenset(settings.operators)
+    policy = get_policy(settings.policy, settings.agent_seed)
+    return PolicyAgent(policy, _operators(judging, journal, shelf), only)
+
+
+def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
+    """The validator, which gives the same source the same report before a crash and after."""
+    from agent_sandbox.validator.validate import validate
+
+    def report(source: str) -> ValidationReport:
+        return validate(
+            source.encode(errors="surrogatepass"),
+            judging.isolation,
+            mode=judging.settings.mode,
+            seed=REFLECTION_SEED,
+        )
+
+    return report
 
 
 def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
@@ -147,19 +213,13 @@ def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
     from agent_sandbox.agents.llm import open_llm
     from agent_sandbox.agents.operators.grammar import GrammarOperators
     from agent_sandbox.agents.operators.llm import LLMOperators
-    from agent_sandbox.validator.validate import validate
 
     settings = judging.settings
     if settings.llm is None:
         return GrammarOperators(settings.agent_seed)
 
-    def report(source: str) -> ValidationReport:
-        return validate(
-            source.encode(), judging.isolation, mode=settings.mode, seed=REFLECTION_SEED
-        )
-
     llm = open_llm(settings.llm, num_answered=journal.num_exchanges())
-    return LLMOperators(llm, _briefing(settings, shelf), journal, report)
+    return LLMOperators(llm, _briefing(settings, shelf), journal, report_for_agents(judging))
 
 
 def _briefing(settings: DesignSettings, shelf: str) -> Briefing:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.search import Event, search, total_spent
-from lra_design.cli.agents import DEFAULT_ATTEMPTS, make_agent
+from lra_design.cli.agents import DEFAULT_ATTEMPTS, opened_agent
 from lra_design.cli.design import NUM_FINALISTS
 from lra_design.cli.display import Display, Stage
+from lra_design.cli.external import submitted
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.files import write_atomically
@@ -67,20 +68,21 @@ class Ladder:
 
     def _search(self, shelf: str) -> list[Attempt]:
         """Let the agent write until its budget is spent."""
-        agent, spending = make_agent(self._judging, shelf)
-        self._agent_name = agent.name
         number = self._settings.budget.attempts
-        title = f"{agent.name} writes {number or 'its'} candidates"
-        with self._display.stage(title, self._probe_steps(number or DEFAULT_ATTEMPTS)) as stage:
-            attempts = search(
-                agent,
-                lambda sources: self._evaluate(sources, stage),
-                Journal(self._judging.folder.journal),
-                budget=self._settings.budget,
-                batch_size=self._judging.crew.num_workers,
-                on_event=self._show_event,
-                llm_spending=spending,
-            )
+        with opened_agent(self._judging, shelf) as opened:
+            self._agent_name = opened.agent.name
+            title = f"{self._agent_name} writes {number or 'its'} candidates"
+            with self._display.stage(title, self._probe_steps(number or DEFAULT_ATTEMPTS)) as stage:
+                attempts = search(
+                    opened.agent,
+                    lambda sources: self._evaluate(sources, stage),
+                    Journal(self._judging.folder.journal),
+                    budget=self._settings.budget,
+                    batch_size=opened.batch_size,
+                    on_event=self._show_event,
+                    llm_spending=opened.spending,
+                )
+            opened.finish(attempts)
         self._display.say(f"spent: {_spent(total_spent(attempts))}")
         return attempts
 
@@ -111,7 +113,10 @@ class Ladder:
     ) -> None:
         means = {name: feedback.mean_accuracy or 0.0 for name, feedback in references.items()}
         strongest = max(means, key=lambda name: means[name])
-        best = max(attempts, key=_fitness)
+        best = max(attempts, key=_fitness, default=None)
+        if best is None:
+            self._display.say("\nThe agent proposed nothing.")
+            return
         num_valid = sum(attempt.feedback.report.valid for attempt in attempts)
         self._display.say(
             f"\n{num_valid} of {len(attempts)} candidates are valid. Best mean over the probes: "
@@ -121,7 +126,8 @@ class Ladder:
 
     def _choose(self, attempts: Sequence[Attempt]) -> Entrant | None:
         """The finalist with the best validation accuracy on the task; None without any."""
-        scored = [attempt for attempt in attempts if attempt.feedback.scores]
+        wanted = submitted(attempts) or attempts
+        scored = [attempt for attempt in wanted if attempt.feedback.scores]
         distinct = {attempt.proposal.source: attempt for attempt in scored}
         leaders = sorted(distinct.values(), key=_fitness, reverse=True)[:NUM_FINALISTS]
         finalists = [self._entrant(attempt.proposal.source, len(attempts)) for attempt in leaders]

@@ -23,6 +23,10 @@ class DesignSettings:
     probes: tuple[str, ...]
     scale: Literal["smoke", "small", "full"]
     mode: Literal["causal", "bidirectional"]
+    agent: str | None = None
+    """The command of a program that writes; None: what stands below does."""
+    agent_network: tuple[str, ...] = ()
+    """What it has to reach, as it was said: it runs outside the walls then, and nothing checks."""
     llm: str | None = None
     """As `open_llm` takes it; None: the grammar writes."""
     policy: str = "evolution"
@@ -46,6 +50,16 @@ class RunFolder:
     def journal(self) -> Path:
         """Every attempt."""
         return self.path / "journal.sqlite"
+
+    @property
+    def workspace(self) -> Path:
+        """Where a program of somebody else writes."""
+        return self.path / "workspace"
+
+    @property
+    def agent_log(self) -> Path:
+        """What that program printed."""
+        return self.path / "agent.log"
 
     @property
     def board(self) -> Path:
