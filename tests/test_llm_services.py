@@ -428,6 +428,24 @@ def test_a_redirect_gets_no_key(kind: str, server: FakeLLMServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_other_key_of_the_environment_is_sent(
+    kind: str, server: FakeLLMServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+    for variable in variables:
+        monkeypatch.setenv(variable, f"sk-another-{variable}")
+    for variable in ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    opened(server, kind).complete(ASKED)
+    monkeypatch.delenv(OTHER_KEY)
+    opened(server, kind).complete(ASKED)
+    keys = [request.headers["authorization"] for request in server.requests]
+    assert keys == [f"Bearer {KEY}", "Bearer none"]
+    assert "sk-another" not in repr(server.requests)
+
+
+@pytest.mark.slow
 def test_a_worker_finds_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", OTHER_KEY):
         monkeypatch.setenv(variable, KEY)

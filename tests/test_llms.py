@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import pickle
 import threading
 from pathlib import Path
 
@@ -172,6 +173,13 @@ def test_what_will_not_pass_is_not_asked_again(kind: str) -> None:
     assert kind not in TRANSIENT
     fault = LLMFault(kind, "", retry_after=1.0)  # type: ignore[arg-type]
     assert Patience().wait_after(fault, 1, 1000) is None
+
+
+def test_a_fault_crosses_processes_whole() -> None:
+    fault = LLMFault("rate limit", "busy.", retry_after=7.0, usage=USAGE, num_requests=3)
+    again = pickle.loads(pickle.dumps(fault))
+    assert (str(again), vars(again)) == (str(fault), vars(fault))
+    assert str(fault).startswith("llm rate limit: busy. Wait, run fewer agents at once")
 
 
 # --- recorded answers ----------------------------------------------------------------------------
