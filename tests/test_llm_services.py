@@ -25,10 +25,10 @@ from fake_llm_server import (
     hangs,
     says,
     sends,
+    stream,
 )
 
-from agent_sandbox.agents.llm import LLM, Prompt, TokenUsage, Turn, open_llm
-from agent_sandbox.agents.llm.faults import LLMFault
+from agent_sandbox.agents.llm import LLM, LLMFault, Prompt, TokenUsage, Turn, open_llm
 from agent_sandbox.agents.llm.key import Key
 from agent_sandbox.agents.llm.opening import OTHER_KEY
 from agent_sandbox.agents.llm.patience import Patience
@@ -290,6 +290,28 @@ def test_nonsense_is_no_answer(kind: str, content: bytes, server: FakeLLMServer)
     found = fault(server, kind, sends(content), sends(content), num_requests=2)
     assert found.kind in ("garbled", "truncated")
     assert found.num_requests == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_wherever_a_stream_is_cut_its_part_is_never_the_answer(
+    kind: str, server: FakeLLMServer
+) -> None:
+    whole = stream("messages" if kind == "anthropic" else "responses", "class Mixer: ...")
+    server.behaviours[:] = [sends(whole[:at]) for at in range(0, len(whole), 7)]
+    outcomes = [outcome(server, kind) for _ in range(len(server.behaviours))]
+    assert set(outcomes) <= {"truncated", "garbled", ("class Mixer: ...", USAGE)}
+    assert len(outcomes) > 50
+    assert len([it for it in outcomes if not isinstance(it, str)]) <= 1  # cut at its last newlines
+
+
+def outcome(server: FakeLLMServer, kind: str) -> object:
+    """What one request gives: the kind of its fault, or the answer."""
+    try:
+        reply = opened(server, kind, num_requests=1).complete(ASKED)
+    except LLMFault as cut:
+        return cut.kind
+    return reply.text, reply.usage
 
 
 @pytest.mark.slow

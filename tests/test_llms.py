@@ -322,7 +322,7 @@ def test_every_price_says_where_and_when_it_stood() -> None:
     for name, price in price_table().items():
         assert name.split(":")[0] in ("anthropic", "openai")
         assert price.source.startswith("https://")
-        assert datetime.date.fromisoformat(price.checked) <= datetime.date(2026, 11, 21)
+        assert datetime.date.fromisoformat(price.checked).year >= 2026
         cheap = price.rates.cache_read
         assert cheap is not None
         assert 0 < cheap < price.rates.uncached < price.rates.output
