@@ -68,8 +68,7 @@ class Exchange:
 
     def events(self, events: Iterable[Event]) -> None:
         for event in events:
-            text = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
-            self.chunk(text.encode())
+            self.chunk(_written(event))
 
     def end(self) -> None:
         """The proper end of a stream."""
@@ -181,6 +180,16 @@ def sends(body: bytes, *, status: int = 200, kind: str = "text/event-stream", **
         exchange.answer(status, body, named, kind)
 
     return behave
+
+
+def stream(protocol: Protocol, text: str) -> bytes:
+    """The bytes of the stream that says `text`, for tests that cut it where they like."""
+    request = Request(f"/v1/{protocol}", {}, {})
+    return b"".join(map(_written, _answer(request, text, None, COUNTS)))
+
+
+def _written(event: Event) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
 # --- the two protocols ---------------------------------------------------------------------------

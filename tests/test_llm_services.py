@@ -25,10 +25,10 @@ from fake_llm_server import (
     hangs,
     says,
     sends,
+    stream,
 )
 
-from agent_sandbox.agents.llm import LLM, Prompt, TokenUsage, Turn, open_llm
-from agent_sandbox.agents.llm.faults import LLMFault
+from agent_sandbox.agents.llm import LLM, LLMFault, Prompt, TokenUsage, Turn, open_llm
 from agent_sandbox.agents.llm.key import Key
 from agent_sandbox.agents.llm.opening import OTHER_KEY
 from agent_sandbox.agents.llm.patience import Patience
@@ -293,6 +293,28 @@ def test_nonsense_is_no_answer(kind: str, content: bytes, server: FakeLLMServer)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_wherever_a_stream_is_cut_its_part_is_never_the_answer(
+    kind: str, server: FakeLLMServer
+) -> None:
+    whole = stream("messages" if kind == "anthropic" else "responses", "class Mixer: ...")
+    server.behaviours[:] = [sends(whole[:at]) for at in range(0, len(whole), 7)]
+    outcomes = [outcome(server, kind) for _ in range(len(server.behaviours))]
+    assert set(outcomes) <= {"truncated", "garbled", ("class Mixer: ...", USAGE)}
+    assert len(outcomes) > 50
+    assert len([it for it in outcomes if not isinstance(it, str)]) <= 1  # cut at its last newlines
+
+
+def outcome(server: FakeLLMServer, kind: str) -> object:
+    """What one request gives: the kind of its fault, or the answer."""
+    try:
+        reply = opened(server, kind, num_requests=1).complete(ASKED)
+    except LLMFault as cut:
+        return cut.kind
+    return reply.text, reply.usage
+
+
+@pytest.mark.slow
 def test_a_call_of_a_tool_that_was_not_offered_is_no_answer(server: FakeLLMServer) -> None:
     found = fault(server, "anthropic", calls_tool("run", {"x": 1}), num_requests=1)
     assert found.kind == "garbled"
@@ -425,6 +447,24 @@ def test_a_redirect_gets_no_key(kind: str, server: FakeLLMServer) -> None:
         away = sends(b"", status=308, location=other.name(kind).split("@")[1])
         assert fault(server, kind, away).kind == "bad request"
         assert other.requests == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_other_key_of_the_environment_is_sent(
+    kind: str, server: FakeLLMServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+    for variable in variables:
+        monkeypatch.setenv(variable, f"sk-another-{variable}")
+    for variable in ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    opened(server, kind).complete(ASKED)
+    monkeypatch.delenv(OTHER_KEY)
+    opened(server, kind).complete(ASKED)
+    keys = [request.headers["authorization"] for request in server.requests]
+    assert keys == [f"Bearer {KEY}", "Bearer none"]
+    assert "sk-another" not in repr(server.requests)
 
 
 @pytest.mark.slow

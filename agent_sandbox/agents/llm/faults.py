@@ -61,3 +61,17 @@ class LLMFault(HarnessError):
         """Seconds that the service asks to wait; None when it does not say."""
         self.usage = usage
         self.num_requests = num_requests
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Exceptions are rebuilt from their message alone; this one crosses processes whole."""
+        return _rebuilt, (self.kind, self.detail, self.retry_after, self.usage, self.num_requests)
+
+
+def _rebuilt(
+    kind: LLMFaultKind,
+    detail: str,
+    retry_after: float | None,
+    usage: TokenUsage | None,
+    num_requests: int,
+) -> LLMFault:
+    return LLMFault(kind, detail, retry_after=retry_after, usage=usage, num_requests=num_requests)
