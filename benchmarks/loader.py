@@ -19,7 +19,6 @@ import torch
 from lra_design.records import HostConfig, TrainConfig
 from mechanisms.mean import Mean
 from tasks.registry import get_task
-from trainers import loop as training_loop
 from trainers.accuracy import labelled_split
 from trainers.host import Host
 from trainers.job import task_shape
@@ -60,17 +59,11 @@ def measure(task_id: str, num_steps: int) -> tuple[float, float]:
     split = labelled_split(task, "train")
     loop = TrainingLoop(network, split.sequences, split.labels, TRAIN, seed=0)
     loop.run(WARM_UP_STEPS)
-    loading, gather = Loading(), training_loop.gather
-    loop._order.index = loading.timed(loop._order.index)  # type: ignore[method-assign]
-    training_loop.gather = loading.timed(gather)
-    split_up = training_loop.micro_batches
-    training_loop.micro_batches = loading.timed(split_up)
-    try:
-        began = time.process_time()
-        loop.run(WARM_UP_STEPS + num_steps)
-        total = time.process_time() - began
-    finally:
-        training_loop.gather, training_loop.micro_batches = gather, split_up
+    loading = Loading()
+    loop.feed.parts = loading.timed(loop.feed.parts)  # type: ignore[method-assign]
+    began = time.process_time()
+    loop.run(WARM_UP_STEPS + num_steps)
+    total = time.process_time() - began
     return 1e3 * total / num_steps, loading.seconds / total
 
 

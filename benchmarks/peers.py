@@ -34,8 +34,9 @@ from trainers.accuracy import labelled_split
 from trainers.batches import Sequences, TrainingOrder, gather
 from trainers.host import Host
 from trainers.job import task_shape
-from trainers.loop import TrainingLoop, make_optimizer, set_learning_rate
+from trainers.loop import TrainingLoop
 from trainers.micro_batches import CALL_TOKENS, micro_batches
+from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.recipes import get_recipe
 
 TASK, SCALE = "text-v1", "small"
@@ -49,7 +50,7 @@ class PaddedLoop:
         self.network = copy.deepcopy(ours.network)
         self.step = 0
         self._config = ours._config
-        self._sequences, self._labels = ours._sequences, ours._labels
+        self._sequences, self._labels = ours.feed.sequences, ours.feed.labels
         self._order = TrainingOrder(
             self._sequences.longest, self._config.batch_size, 0, self._config.order
         )

@@ -17,7 +17,7 @@ from trainers.batches import TrainingOrder
 from trainers.host import Host
 from trainers.job import task_shape
 from trainers.loop import TrainingLoop
-from trainers.micro_batches import CALL_TOKENS, micro_batches
+from trainers.micro_batches import CALL_TOKENS, MAX_TOKENS, micro_batches
 
 SLOW = [pytest.param(t, marks=pytest.mark.slow) for t in ("listops-mini", "tiny-windows")]
 HOST = HostConfig(d_model=14, num_heads=2, num_layers=2, d_mlp=19, causal=True, positions="none")
@@ -95,7 +95,7 @@ def step_of(task: str, call_tokens: int, monkeypatch: pytest.MonkeyPatch) -> tup
     split = labelled_split(get_task(task), "train")
     loop = TrainingLoop(network, split.sequences, split.labels, TRAIN, seed=2)
     parameters = {str(i): p.detach().clone() for i, p in enumerate(network.parameters())}
-    num_parts = len(loop._parts())
+    num_parts = len(loop.feed.parts(0, MAX_TOKENS))
     gradients = loop.gradients(parameters)
     loop.step = 0
     loss = loop._backward()
@@ -128,5 +128,6 @@ def test_a_pair_counts_twice_its_longer_document(monkeypatch: pytest.MonkeyPatch
     split = labelled_split(PAIRS, "train")
     network = Host(SoftmaxAttention, {}, HOST, task_shape(PAIRS))
     loop = TrainingLoop(network, split.sequences, split.labels, TRAIN, seed=2)
-    (batch,) = loop._parts()
-    assert int(loop._padded[batch.index].max()) == 2 * batch.tokens_BL.shape[1]
+    (part,) = loop.feed.parts(0, MAX_TOKENS)
+    batch = part.batch
+    assert int(loop.feed.padded[batch.index].max()) == 2 * batch.tokens_BL.shape[1]

@@ -19,7 +19,6 @@ from mechanisms import reference_source
 from tasks.registry import get_task, listed_tasks
 from trainers import recipes
 from trainers.job import Job, run_id, task_shape
-from trainers.loop import learning_rate
 from trainers.network_checks import parameter_cap, softmax_parameters
 from trainers.recipes import (
     RECIPES,
@@ -31,6 +30,7 @@ from trainers.recipes import (
     recipe_space,
     variant_names,
 )
+from trainers.schedule import learning_rate
 from trainers.training import train
 
 EVERY = [(task, scale, v) for (task, scale), variants in VARIANTS.items() for v in variants]

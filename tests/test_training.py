@@ -27,9 +27,10 @@ from trainers.batches import (
 from trainers.checkpoint import read_checkpoint
 from trainers.host import Host
 from trainers.job import Job, run_id, task_shape
-from trainers.loop import TrainingLoop, learning_rate
+from trainers.loop import TrainingLoop
 from trainers.network_checks import check_parameter_cap, softmax_parameters
 from trainers.referee import referee, run_job, score_run
+from trainers.schedule import learning_rate
 from trainers.tensor_files import read_tensors
 from trainers.training import Progress, train
 
@@ -204,9 +205,9 @@ def step(self, closure=None):
 torch.optim.AdamW.step = step
 """,
     "a higher learning rate": """
-loop = torch.sys.modules["trainers.loop"]
-honest = loop.learning_rate
-loop.learning_rate = lambda step, config: 1.5 * honest(step, config)
+schedule = torch.sys.modules["trainers.optimizer"]
+honest = schedule.learning_rate
+schedule.learning_rate = lambda step, config: 1.5 * honest(step, config)
 """,
     "no clipping": """
 nn.utils.clip_grad_norm_ = lambda parameters, *_: nn.utils.get_total_norm(

@@ -20,9 +20,10 @@ from trainers.checkpoint import Standing, read_checkpoint, write_checkpoint
 from trainers.curve import Curve, Point
 from trainers.divergence import end_of, guess_bound, spiked
 from trainers.job import Job
-from trainers.loop import below, learning_rate
+from trainers.loop import below
 from trainers.network_checks import check_only_parameters_trained, require_same, require_small
 from trainers.replay import DrawnStretches, Stretch
+from trainers.schedule import learning_rate
 from trainers.session import NetworkSession, NotFinite
 from trainers.tensor_files import write_tensors
 from trainers.tensorboard import TensorBoard

@@ -8,8 +8,7 @@ pays (`trainers.micro_batches`); their gradients add up to that of the whole.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,41 +16,11 @@ from torch import Tensor, nn
 
 from lra_design.records import TrainConfig
 from tasks.task import UNLABELLED
-from trainers.batches import Batch, Sequences, TrainingOrder, gather, gather_position_labels
+from trainers.batches import Sequences
+from trainers.feed import Feed, Part
 from trainers.host import Host
-from trainers.micro_batches import CALL_TOKENS, micro_batches
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of step `step`, from 0: linear rise over the warm-up, then half a cosine or a line
-    to 0."""
-    num_warmup = max(1, round(config.warmup_fraction * config.num_steps))
-    if step < num_warmup:
-        return config.learning_rate * (step + 1) / num_warmup
-    progress = (step - num_warmup) / max(1, config.num_steps - num_warmup)
-    if config.schedule == "linear":
-        return config.learning_rate * (1.0 - progress)
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-def make_optimizer(parameters: Sequence[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay for matrices and larger; none for norms, biases, other vectors."""
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
-    return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        fused=not any(p.is_complex() for p in parameters),
-    )
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
-    """Give all groups the rate of step `step`."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, config)
+from trainers.micro_batches import MAX_TOKENS
+from trainers.optimizer import make_optimizer, set_learning_rate
 
 
 class TrainingLoop:
@@ -62,12 +31,9 @@ class TrainingLoop:
     ) -> None:
         self.network = network
         self.step = 0
-        self._device = next(network.parameters()).device
-        self._sequences = sequences.near(self._device)
-        self._labels = labels.to(self._device)
         self._config = config
-        self._padded = sequences.longest * sequences.documents
-        self._order = TrainingOrder(sequences.longest, config.batch_size, seed, config.order)
+        device = next(network.parameters()).device
+        self.feed = Feed(sequences, labels, network.shape, config, seed, device)
         self.trained = [name for name, p in network.named_parameters() if p.requires_grad]
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._optimizer = make_optimizer(self._parameters, config)
@@ -104,32 +70,23 @@ class TrainingLoop:
 
     def _backward(self) -> Tensor:
         """The mean loss over the labels of the step's batch; its gradient is in the parameters."""
-        batches = [batch.to(self._device) for batch in self._parts()]
-        labels = [self._labels_of(batch) for batch in batches]
-        num_labels = sum((part != UNLABELLED).sum() for part in labels)
-        self._optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for batch, targets in zip(batches, labels, strict=True):
-            loss = self._summed_loss(batch, targets) / num_labels
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        for parameter in self._parameters:
+            parameter.grad = None
+        losses = [self._accumulate(part) for part in self.feed.parts(self.step, MAX_TOKENS)]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _parts(self) -> list[Batch]:
-        """The step's batch, whole or in parts of about one length."""
-        index = self._order.index(self.step)
-        parts = micro_batches(self._padded[index], CALL_TOKENS[self._device.type])
-        return [gather(self._sequences, index[part]) for part in parts]
+    def _accumulate(self, part: Part) -> Tensor:
+        """The part's loss, whose gradient is added to that of the parts before."""
+        loss = self._loss(part)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
-    def _labels_of(self, batch: Batch) -> Tensor:
-        if self.network.shape.labels == "example":
-            return self._labels[batch.index].long()
-        labels_BL = gather_position_labels(self._labels, self._sequences, batch, UNLABELLED)
-        return labels_BL.flatten().long()
-
-    def _summed_loss(self, batch: Batch, labels: Tensor) -> Tensor:
+    def _loss(self, part: Part) -> Tensor:
+        """What the part adds to the mean loss of the batch."""
+        batch = part.batch
         logits = self.network(batch.tokens_BL, batch.key_padding_mask_BL).flatten(0, -2)
-        return F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+        total = F.cross_entropy(logits, part.labels, ignore_index=UNLABELLED, reduction="sum")
+        return total / part.num_labels
 
     def state(self) -> dict[str, Tensor]:
         """Everything the next step depends on, as plain tensors."""

@@ -8,9 +8,7 @@ in the order it came in.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 CALL_TOKENS = {"cpu": 512, "cuda": 4096}
@@ -26,27 +24,26 @@ def micro_batches(lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKEN
 
     lengths: (B,) padded tokens an example takes alone, on the CPU. call_tokens: as `CALL_TOKENS`.
     """
-    order = lengths.argsort(stable=True)
-    sizes = lengths[order].numpy()
-    whole = len(sizes) * int(sizes[-1])
+    sizes = lengths.numpy()
+    whole = len(sizes) * int(sizes.max())
     if whole <= max_tokens and whole - int(sizes.sum()) <= call_tokens:
         return [torch.arange(len(sizes))]
-    ends = _cheapest_ends(sizes, call_tokens, max_tokens)
+    order = lengths.argsort(stable=True)
+    ends = _cheapest_ends(sizes[order.numpy()].tolist(), call_tokens, max_tokens)
     starts = [0, *ends[:-1]]
     return [order[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _cheapest_ends(sizes: NDArray[np.int64], call_tokens: int, max_tokens: int) -> list[int]:
+def _cheapest_ends(sizes: list[int], call_tokens: int, max_tokens: int) -> list[int]:
     """Where each part of the sorted `sizes` ends, by dynamic programming over the first n."""
-    costs = np.zeros(len(sizes) + 1, dtype=np.int64)
-    starts = np.zeros(len(sizes) + 1, dtype=np.int64)
-    for end in range(1, len(sizes) + 1):
-        first = max(0, min(end - 1, end - max_tokens // max(1, int(sizes[end - 1]))))
-        padded = np.arange(end - first, 0, -1) * sizes[end - 1]
-        totals = costs[first:end] + padded
-        best = int(totals.argmin())
-        costs[end], starts[end] = totals[best] + call_tokens, first + best
+    costs, starts = [0], [0]
+    for end, size in enumerate(sizes, start=1):
+        first = max(0, min(end - 1, end - max_tokens // max(1, size)))
+        totals = [costs[start] - start * size for start in range(first, end)]
+        least = min(totals)
+        costs.append(least + end * size + call_tokens)
+        starts.append(first + totals.index(least))
     ends = [len(sizes)]
     while starts[ends[-1]]:
-        ends.append(int(starts[ends[-1]]))
+        ends.append(starts[ends[-1]])
     return ends[::-1]

@@ -24,8 +24,9 @@ from agent_sandbox.validator.registry import ENTRIES
 from agent_sandbox.validator.violation import plain
 from lra_design.errors import CandidateFault
 from lra_design.records import Finding, TrainConfig
-from trainers.loop import below, make_optimizer, set_learning_rate
+from trainers.loop import below
 from trainers.network_checks import same_tensor
+from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.session import NetworkSession
 
 State = Mapping[str, Tensor]

@@ -1,0 +1,35 @@
+"""AdamW over two groups of parameters: those that decay and those that do not.
+
+The worker makes it for the training, the judge for its replay (`trainers.replay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from lra_design.records import TrainConfig
+from trainers.schedule import learning_rate
+
+
+def make_optimizer(parameters: Sequence[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with weight decay for matrices and larger; none for norms, biases, other vectors."""
+    matrices = [p for p in parameters if p.ndim >= 2]
+    vectors = [p for p in parameters if p.ndim < 2]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        fused=not any(p.is_complex() for p in parameters),
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
+    """Give all groups the rate of step `step`."""
+    rate = learning_rate(step, config)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
