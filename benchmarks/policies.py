@@ -1,11 +1,11 @@
 """How far does each search policy come on the probes, with the grammar for its operators?
 
-    python benchmarks/policies.py [ATTEMPTS] [SEEDS]
+    python benchmarks/policies.py [ATTEMPTS] [SEEDS] [POLICY...]
 
-Runs every policy at its defaults, one attempt after the other on one worker, and beside them the
-built-in agent of `lra-design design`. Prints the best mean over the probes after so many attempts,
-the mean over the seeds. What two policies propose alike is validated and trained once: with one
-seed all of them begin with the same drafts.
+Runs every policy at its defaults, or those that are named (`greedy:num_drafts=3`), one attempt
+after the other on one worker, and beside them the built-in agent of `lra-design design`. Prints the
+best mean over the probes after so many attempts, the mean over the seeds. What two policies propose
+alike is validated and trained once: with one seed all of them begin with the same drafts.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from lra_design.records import Attempt, Budget, Feedback
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
 
+BUILT_IN = "built-in"
+WIDTH = 32
+
 
 class Judge:
     """Feedback on a source, worked out once."""
@@ -53,26 +56,25 @@ class Judge:
             yield self.known[source]
 
 
-def agents(seed: int, num_attempts: int) -> dict[str, Agent]:
-    named: dict[str, Agent] = {
-        name: PolicyAgent(get_policy(name, seed), GrammarOperators(seed)) for name in policy_names()
-    }
-    return named | {
-        "built-in": RegularisedEvolution(seed, num_drafts=min(10, 1 + num_attempts // 2))
-    }
+def agent_of(name: str, seed: int, num_attempts: int) -> Agent:
+    if name == BUILT_IN:
+        return RegularisedEvolution(seed, num_drafts=min(10, 1 + num_attempts // 2))
+    return PolicyAgent(get_policy(name, seed), GrammarOperators(seed))
 
 
 def best_after(attempts: Sequence[Attempt], number: int) -> float:
     return max(attempt.feedback.mean_accuracy or 0.0 for attempt in attempts[:number])
 
 
-def compare(judge: Judge, folder: Path, num_attempts: int, num_seeds: int) -> None:
+def compare(
+    judge: Judge, folder: Path, num_attempts: int, num_seeds: int, policies: Sequence[str]
+) -> None:
     numbers = sorted({1, num_attempts // 4, num_attempts // 2, num_attempts} - {0})
-    print(f"{'best of':<14}" + "".join(f"{number:>8}" for number in numbers), flush=True)
-    for name in agents(0, num_attempts):
+    print(f"{'best of':<{WIDTH}}" + "".join(f"{number:>8}" for number in numbers), flush=True)
+    for name in (*policies, BUILT_IN):
         searches = []
         for seed in range(num_seeds):
-            agent = agents(seed, num_attempts)[name]
+            agent = agent_of(name, seed, num_attempts)
 
             def show(event: Event, name: str = name, seed: int = seed) -> None:
                 if event.attempt is not None:
@@ -85,10 +87,10 @@ def compare(judge: Judge, folder: Path, num_attempts: int, num_seeds: int) -> No
                 search(agent, judge, journal, budget=Budget(attempts=num_attempts), on_event=show)
             )
         line = (mean(best_after(attempts, n) for attempts in searches) for n in numbers)
-        print(f"{name:<14}" + "".join(f"{value:8.3f}" for value in line), flush=True)
+        print(f"{name:<{WIDTH}}" + "".join(f"{value:8.3f}" for value in line), flush=True)
 
 
-def main(num_attempts: int, num_seeds: int) -> None:
+def main(num_attempts: int, num_seeds: int, policies: Sequence[str]) -> None:
     display = Display()
     for probe in PROBES:
         generate_shown(get_task(probe), display)
@@ -108,7 +110,7 @@ def main(num_attempts: int, num_seeds: int) -> None:
         Crew(1) as crew,
     ):
         judge = Judge(Judging(settings, RunFolder(Path(path)), isolation, crew), display)
-        compare(judge, Path(path), num_attempts, num_seeds)
+        compare(judge, Path(path), num_attempts, num_seeds, policies)
     seconds = sum(feedback.seconds for feedback in judge.known.values())
     print(f"{len(judge.known)} candidates judged in {seconds:.0f} s of workers")
 
@@ -117,4 +119,5 @@ if __name__ == "__main__":
     main(
         num_attempts=int(sys.argv[1]) if len(sys.argv) > 1 else 12,
         num_seeds=int(sys.argv[2]) if len(sys.argv) > 2 else 3,
+        policies=sys.argv[3:] or policy_names(),
     )

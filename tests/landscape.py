@@ -1,8 +1,9 @@
-"""Searches without mechanisms, for tests of the policies: a landscape of digits, and a script.
+"""Searches without training, for tests of the policies: a landscape, a script, a stand-in.
 
 A candidate of the landscape is eight digits; its accuracy falls with the distance from a hidden
 place, and some come out broken, which a debug mends more often than not. A candidate of the script
-is a number, and the script says what becomes of it, whatever was asked.
+is a number, and the script says what becomes of it, whatever was asked. The stand-in says of a
+genome of the grammar what a training on the probes might.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import random
 from collections.abc import Callable, Sequence
 
+from agent_sandbox.agents.grammar import Branch, Genome, genome_from_notes
 from agent_sandbox.agents.operators.protocol import OPERATORS, Action, Operator
 from agent_sandbox.agents.protocol import Agent
 from agent_sandbox.agents.search import hash_source
@@ -29,8 +31,9 @@ from lra_design.records import (
 
 NUM_DIGITS = 8
 BROKEN = "# broken"
-Evaluate = Callable[[int, str], Feedback]
-"""Feedback from the index of an attempt and its source."""
+TASKS = ("recall-probe", "copying-probe", "delay-probe")
+Evaluate = Callable[[int, Proposal], Feedback]
+"""Feedback from the index of an attempt and its proposal."""
 
 
 def score_of(task: str, accuracy: float, groups: Sequence[tuple[int, float]] = ()) -> Score:
@@ -115,13 +118,58 @@ def toy_evaluation(seed: int) -> Evaluate:
     rng = random.Random(f"{seed}/place")
     place = [rng.randrange(10) for _ in range(NUM_DIGITS)]
 
-    def evaluate(index: int, source: str) -> Feedback:
-        digits = digits_of(source)
+    def evaluate(index: int, proposal: Proposal) -> Feedback:
+        source, digits = proposal.source, digits_of(proposal.source)
         if BROKEN in source:
             return feedback_with(source, ())
         gaps = [abs(digit - other) / 9 for digit, other in zip(digits, place, strict=True)]
         score = score_of("delay-probe", 1 - sum(gaps) / NUM_DIGITS)
         return feedback_with(source, [score], exponent=1 + digits[0] / 9)
+
+    return evaluate
+
+
+def is_recall_capable(branch: Branch) -> bool:
+    kernel = branch.kernel
+    return kernel.name == "softmax attention" and "all positions" in kernel.choices
+
+
+def is_delay_capable(branch: Branch) -> bool:
+    kernel = branch.kernel
+    return kernel.name == "long convolution" and "exponential decays" not in kernel.choices
+
+
+def ability(branch: Branch) -> tuple[float, float, float]:
+    """A stand-in for training: what one branch scores alone on recall, copying and delay."""
+    if is_recall_capable(branch):
+        return 1.0, 0.85, 0.21
+    if is_delay_capable(branch):
+        return 0.08, 0.58, 0.98
+    return {
+        "softmax attention": (0.15, 0.4, 0.21),
+        "linear attention": (0.3, 0.5, 0.2),
+        "long convolution": (0.08, 0.4, 0.3),
+        "gated recurrence": (0.1, 0.45, 0.3),
+        "delays": (0.08, 0.3, 0.45),
+        "mean": (0.05, 0.25, 0.1),
+    }[branch.kernel.name]
+
+
+def noisy_accuracies(genome: Genome, rng: random.Random) -> list[float]:
+    best = [max(scores) for scores in zip(*map(ability, genome.branches), strict=True)]
+    return [min(1.0, max(0.0, score + rng.gauss(0.0, 0.03))) for score in best]
+
+
+def stand_in(seed: int) -> Evaluate:
+    """What a training of a genome on the probes might come to."""
+    rng = random.Random(seed)
+
+    def evaluate(index: int, proposal: Proposal) -> Feedback:
+        genome = genome_from_notes(proposal.notes["genome"])
+        pairs = zip(TASKS, noisy_accuracies(genome, rng), strict=True)
+        scores = [score_of(task, accuracy) for task, accuracy in pairs]
+        quadratic = any(branch.kernel.name == "softmax attention" for branch in genome.branches)
+        return feedback_with(proposal.source, scores, 1.9 if quadratic else 1.05)
 
     return evaluate
 
@@ -141,10 +189,10 @@ class ScriptedOperators:
 def scripted(accuracies: Sequence[float | None]) -> Evaluate:
     """The accuracy of each attempt by its index; None: it fails."""
 
-    def evaluate(index: int, source: str) -> Feedback:
+    def evaluate(index: int, proposal: Proposal) -> Feedback:
         accuracy = accuracies[index]
         scores = () if accuracy is None else (score_of("recall-probe", accuracy),)
-        return feedback_with(source, scores, exponent=1 + index % 3 / 2)
+        return feedback_with(proposal.source, scores, exponent=1 + index % 3 / 2)
 
     return evaluate
 
@@ -171,7 +219,7 @@ def finished(index: int, proposal: Proposal, evaluate: Evaluate) -> Attempt:
         source_hash=hash_source(proposal.source),
         code_hash=hash_source(proposal.source),
         proposal=proposal,
-        feedback=evaluate(index, proposal.source),
+        feedback=evaluate(index, proposal),
         created_at="",
         spent=Spending(),
     )

@@ -161,6 +161,17 @@ def test_greedy_debugs_before_it_improves_and_drafts_when_all_is_lost() -> None:
     assert [action.operator for action in lost[6:]] == ["draft", "debug", "debug"]
 
 
+def test_greedy_debugs_as_often_as_it_is_told() -> None:
+    def operators(text: str) -> list[str]:
+        script = [0.9, None, 0.1]
+        texts = [(f"greedy:num_drafts=2,{text}", seed) for seed in range(20)]
+        return [actions_of(searched(t, script, seed=seed))[2].operator for t, seed in texts]
+
+    assert set(operators("debug_share=0")) == {"improve"}
+    assert set(operators("debug_share=1")) == {"debug"}
+    assert 5 <= operators("debug_share=0.5").count("debug") <= 15
+
+
 def test_a_mended_attempt_takes_the_place_of_the_broken_one() -> None:
     history = searched("greedy:num_drafts=1,debug_share=1", [None, 0.4, 0.6, 0.5])
     nodes = grow(history, [])

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from landscape import ScriptedOperators, feedback_with, finished, run, score_of, scripted
+from landscape import (
+    ScriptedOperators,
+    feedback_with,
+    finished,
+    is_delay_capable,
+    is_recall_capable,
+    run,
+    score_of,
+    scripted,
+    stand_in,
+)
 from test_search import without_time
 
 from agent_sandbox.agents.grammar import KERNELS, Branch, Genome, draw_genome, plainest_kernel
@@ -26,7 +37,11 @@ from lra_design.errors import RecordError, UsageError
 from lra_design.records import Attempt, Budget, Feedback, Proposal
 
 
-def feedback_of(index: int, source: str) -> Feedback:
+def evaluation(index: int, proposal: Proposal) -> Feedback:
+    return feedback_of(proposal.source)
+
+
+def feedback_of(source: str) -> Feedback:
     """An accuracy that follows from the source; every seventh or so fails."""
     number = int(hash_source(source)[:6], 16)
     scores = () if number % 7 == 0 else (score_of("delay-probe", number % 101 / 101),)
@@ -39,7 +54,7 @@ def agent_of(text: str, seed: int = 3) -> PolicyAgent:
 
 @pytest.mark.parametrize("text", policy_names())
 def test_every_policy_runs_over_the_grammar(text: str) -> None:
-    history = run(agent_of(text), feedback_of, 17, batch_size=2)
+    history = run(agent_of(text), evaluation, 17, batch_size=2)
     assert len(history) == (1 if text == "one-shot" else 17)
     sources = [attempt.proposal.source for attempt in history]
     assert len(set(sources)) == len(sources)
@@ -47,12 +62,30 @@ def test_every_policy_runs_over_the_grammar(text: str) -> None:
     assert all(render(genome_of(attempt)) == attempt.proposal.source for attempt in history)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["greedy", "beam", "mcts", "evolutionary"])
+def test_finds_more_often_than_drafts_what_no_single_kernel_equals(text: str) -> None:
+    """20 evaluations of a stand-in for training, 40 seeds. Shares: best-of-n 0.42, beam 0.55,
+    greedy and evolutionary 0.65, mcts 0.72; the built-in agent of `lra-design design` 0.88."""
+
+    def share(agents: Iterable[PolicyAgent]) -> float:
+        searches = [run(agent, stand_in(seed), 20) for seed, agent in enumerate(agents)]
+        return mean(map(is_found, searches))
+
+    floor = share(agent_of("best-of-n", seed) for seed in range(40))
+    assert share(agent_of(text, seed) for seed in range(40)) > floor + 0.1
+
+
+def is_found(history: Sequence[Attempt]) -> bool:
+    """Whether the best attempt has a branch that recalls and one that counts positions."""
+    branches = genome_of(max(history, key=lambda a: a.feedback.mean_accuracy or 0.0)).branches
+    return any(map(is_recall_capable, branches)) and any(map(is_delay_capable, branches))
+
+
 def test_policies_with_one_seed_begin_with_the_same_drafts() -> None:
-    first = [run(agent_of(text), feedback_of, 5)[:5] for text in policy_names()[1:]]
+    first = [run(agent_of(text), evaluation, 5)[:5] for text in policy_names()[1:]]
     assert all(attempts == first[0] for attempts in first)
-    kernels = [
-        genome_of(attempt).branches for attempt in run(agent_of("best-of-n"), feedback_of, 9)
-    ]
+    kernels = [genome_of(attempt).branches for attempt in run(agent_of("best-of-n"), evaluation, 9)]
     assert {branches[0].kernel.name for branches in kernels[:6]} == set(KERNELS)
     assert all(len(branches) == 1 for branches in kernels[:6])
 
@@ -72,7 +105,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
                 answers += 1
                 raise KeyboardInterrupt
             answers += 1
-            yield feedback_of(0, source)
+            yield feedback_of(source)
 
     def searched(path: Path) -> list[Attempt]:
         journal = Journal(path)
@@ -97,7 +130,7 @@ def test_a_search_ends_when_the_policy_has_no_more(tmp_path: Path, batch_size: i
     for _ in range(2):
         attempts = search(
             agent,
-            lambda sources: [feedback_of(0, source) for source in sources],
+            lambda sources: [feedback_of(source) for source in sources],
             Journal(tmp_path / "journal.sqlite"),
             budget=Budget(attempts=99),
             batch_size=batch_size,
@@ -163,7 +196,7 @@ def test_two_equal_actions_in_a_batch_give_two_mechanisms() -> None:
     operators = GrammarOperators(1)
     draft = PolicyAgent(get_policy("greedy"), operators).propose([])
     assert draft is not None
-    history = [finished(0, draft, feedback_of)]
+    history = [finished(0, draft, evaluation)]
     improve = Action(operator="improve", parents=(0,))
     first = operators.apply(improve, history)
     second = operators.apply(improve, history, [first])
@@ -174,7 +207,7 @@ def test_two_equal_actions_in_a_batch_give_two_mechanisms() -> None:
 def test_what_cannot_be_made_simpler_is_changed_otherwise() -> None:
     plain = Genome(branches=(Branch(kernel=plainest_kernel("mean")),))
     proposal = propose_genome(plain, "", "draft")
-    history = [finished(0, proposal, feedback_of)]
+    history = [finished(0, proposal, evaluation)]
     made = GrammarOperators(0).apply(Action(operator="simplify", parents=(0,)), history)
     assert made.source != proposal.source
     assert made.change.startswith("nothing to take away; ")
