@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sandbox.isolation.protocol import Isolation
 from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import Run
+from trainers.device import seconds_of
 from trainers.job import Job, run_id
 from trainers.training import OnProgress, Progress, train
 from trainers.tuning import ledger
@@ -83,7 +84,12 @@ class Search(OpenStudy):
         that this process works for, where an executor runs it.
         """
         super().__init__(
-            job, folder, num_trials=num_trials, max_seconds=max_seconds, storage=storage
+            job,
+            folder,
+            num_trials=num_trials,
+            max_seconds=max_seconds,
+            storage=storage,
+            device=seconds_of(isolation.card),
         )
         self._isolation = isolation
         self._watch = watch
