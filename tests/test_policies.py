@@ -316,6 +316,14 @@ def test_islands_share_nothing_between_migrations() -> None:
         assert all(parent % 3 == index % 3 for parent in action.parents)
 
 
+def test_the_fittest_of_all_elites_is_the_best() -> None:
+    script = [7 * index % 23 / 23 for index in range(23)]
+    shares = "crossover_share=0,simplify_share=0"
+    elites = searched(f"evolutionary:num_drafts=3,num_islands=1,tournament=9,{shares}", script)
+    greedily = searched("greedy:num_drafts=3", script)
+    assert actions_of(elites) == actions_of(greedily)
+
+
 def test_evolution_uses_all_its_operators() -> None:
     history = searched("evolutionary:num_drafts=4", [0.1 * (index % 9) for index in range(60)])
     assert {action.operator for action in actions_of(history)} == {
