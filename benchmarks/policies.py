@@ -30,7 +30,7 @@ from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.cli.run_folder import DesignSettings, RunFolder
-from lra_design.records import Attempt, Feedback
+from lra_design.records import Attempt, Budget, Feedback
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
 
@@ -82,8 +82,10 @@ def compare(
                     change = f"{event.attempt.proposal.operator}: {event.attempt.proposal.change}"
                     judge.display.say(f"{name}-s{seed} {event.index} {accuracy} {change}")
 
-            journal = Journal(folder / f"{name}-{seed}.jsonl")
-            searches.append(search(agent, judge, journal, num_attempts=num_attempts, on_event=show))
+            journal = Journal(folder / f"{name}-{seed}.sqlite")
+            searches.append(
+                search(agent, judge, journal, budget=Budget(attempts=num_attempts), on_event=show)
+            )
         line = (mean(best_after(attempts, n) for attempts in searches) for n in numbers)
         print(f"{name:<{WIDTH}}" + "".join(f"{value:8.3f}" for value in line), flush=True)
 
@@ -97,9 +99,8 @@ def main(num_attempts: int, num_seeds: int, policies: Sequence[str]) -> None:
         probes=PROBES,
         scale="smoke",
         mode="causal",
-        agent="policies",
         agent_seed=0,
-        num_attempts=num_attempts,
+        budget=Budget(attempts=num_attempts),
         num_seeds=1,
         isolation="standard",
     )
@@ -108,7 +109,7 @@ def main(num_attempts: int, num_seeds: int, policies: Sequence[str]) -> None:
         open_isolation() as isolation,
         Crew(1) as crew,
     ):
-        judge = Judge(Judging(settings, RunFolder(Path(path)), isolation, crew), display)
+        judge = Judge(Judging(settings, RunFolder(Path(path)), isolation, isolation, crew), display)
         compare(judge, Path(path), num_attempts, num_seeds, policies)
     seconds = sum(feedback.seconds for feedback in judge.known.values())
     print(f"{len(judge.known)} candidates judged in {seconds:.0f} s of workers")

@@ -24,6 +24,7 @@ from lra_design.records import (
     Proposal,
     Scaling,
     Score,
+    Spending,
     ValidationReport,
     Versions,
 )
@@ -216,9 +217,11 @@ def finished(index: int, proposal: Proposal, evaluate: Evaluate) -> Attempt:
     return Attempt(
         index=index,
         source_hash=hash_source(proposal.source),
+        code_hash=hash_source(proposal.source),
         proposal=proposal,
         feedback=evaluate(index, proposal),
         created_at="",
+        spent=Spending(),
     )
 
 

@@ -13,7 +13,7 @@ from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.run_folder import DesignSettings, RunFolder, opened
 from lra_design.errors import UsageError
-from lra_design.records import Finding
+from lra_design.records import Budget, Finding
 from mechanisms import reference_source
 from trainers.recipes import RECIPES, Recipe
 
@@ -22,9 +22,8 @@ SETTINGS = DesignSettings(
     probes=("recall-probe", "delay-probe"),
     scale="smoke",
     mode="causal",
-    agent="evolution",
     agent_seed=0,
-    num_attempts=1,
+    budget=Budget(attempts=1),
     num_seeds=1,
     isolation="standard",
 )
@@ -56,7 +55,7 @@ def test_one_entrants_fault_leaves_the_others_alone(isolation: Isolation, tmp_pa
         Entrant("honest", reference_source("mean"), "agent"),
     ]
     with Crew(2) as crew, Display().stage("test", 1) as stage:
-        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
         peeks, fails, no_python, honest = judging.evaluate(entrants, stage)
     assert not peeks.report.valid
     assert "LRA202" in {finding.check for finding in peeks.report.findings}
@@ -73,7 +72,7 @@ def test_a_fault_before_scoring_puts_nothing_on_the_board(
     isolation: Isolation, tmp_path: Path
 ) -> None:
     with Crew(1) as crew, Display().stage("test", 1) as stage:
-        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
         job = judging.job(Entrant("fails", FAILS_IN_TRAINING, "agent"), "listops-mini", seed=0)
         outcome = judging.train_and_score(job, stage)
     assert isinstance(outcome, tuple)

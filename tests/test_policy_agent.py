@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from landscape import (
     scripted,
     stand_in,
 )
+from test_search import without_time
 
 from agent_sandbox.agents.grammar import KERNELS, Branch, Genome, draw_genome, plainest_kernel
 from agent_sandbox.agents.journal import Journal
@@ -34,7 +34,7 @@ from agent_sandbox.agents.render import num_projections, render
 from agent_sandbox.agents.search import hash_source, search
 from agent_sandbox.agents.variation import simplify
 from lra_design.errors import RecordError, UsageError
-from lra_design.records import Attempt, Feedback, Proposal
+from lra_design.records import Attempt, Budget, Feedback, Proposal
 
 
 def evaluation(index: int, proposal: Proposal) -> Feedback:
@@ -113,15 +113,15 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
             agent_of(text),
             evaluate,
             journal,
-            num_attempts=14,
+            budget=Budget(attempts=14),
             batch_size=3,
             on_event=lambda event: None,
         )
-        return [dataclasses.replace(attempt, created_at="") for attempt in attempts]
+        return without_time(attempts)
 
     with pytest.raises(KeyboardInterrupt):
-        searched(tmp_path / "broken.jsonl")
-    assert searched(tmp_path / "broken.jsonl") == searched(tmp_path / "whole.jsonl")
+        searched(tmp_path / "broken.sqlite")
+    assert searched(tmp_path / "broken.sqlite") == searched(tmp_path / "whole.sqlite")
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -131,8 +131,8 @@ def test_a_search_ends_when_the_policy_has_no_more(tmp_path: Path, batch_size: i
         attempts = search(
             agent,
             lambda sources: [feedback_of(source) for source in sources],
-            Journal(tmp_path / "journal.jsonl"),
-            num_attempts=99,
+            Journal(tmp_path / "journal.sqlite"),
+            budget=Budget(attempts=99),
             batch_size=batch_size,
             on_event=lambda event: None,
         )

@@ -17,9 +17,15 @@ from lra_design.records import Attempt, Proposal
 class PolicyAgent:
     """A policy over a set of operators; an `Agent`."""
 
-    def __init__(self, policy: Policy, operators: OperatorSet) -> None:
-        """Raises UsageError when the policy needs an operator that the set lacks."""
-        self._policy = policy.fitted_to(operators.operators)
+    def __init__(
+        self, policy: Policy, operators: OperatorSet, only: frozenset[str] | None = None
+    ) -> None:
+        """only: operators that it may use; None: all of the set.
+
+        Raises UsageError when the policy needs an operator that it may not use or the set lacks.
+        """
+        allowed = operators.operators if only is None else operators.operators & only
+        self._policy = policy.fitted_to(allowed)
         self._operators = operators
 
     @property

@@ -8,12 +8,15 @@ is opened for these runs alone.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lra_design.cli.agents import EVOLUTION, agent_options, check_agent, make_budget
 from lra_design.cli.options import (
+    device_option,
     isolation,
     isolation_options,
     json_option,
@@ -35,17 +38,7 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 @click.option("--task", default="listops-mini", show_default=True, help="Id of the task.")
 @scale_option
 @mode_option
-@click.option(
-    "--agent",
-    type=click.Choice(["evolution"]),
-    default="evolution",
-    show_default=True,
-    help="Who writes: `evolution` needs neither network nor key.",
-)
-@click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--attempts", type=click.IntRange(1), default=12, show_default=True, help="Candidates to write."
-)
+@agent_options
 @click.option(
     "--seeds",
     type=click.IntRange(1),
@@ -69,19 +62,31 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 )
 @click.option("--new", is_flag=True, help="Start another run beside the one in the folder.")
 @json_option
+@device_option
 @isolation_options
 def design(
     task: str,
     scale: Literal["smoke", "small", "full"],
     mode: Literal["causal", "bidirectional"],
-    agent: str,
+    agent: str | None,
+    agent_network: str | None,
+    llm: str | None,
+    policy: str | None,
+    operators: str | None,
+    whole_files: bool,
+    preset: str | None,
+    attempts: int | None,
+    max_hours: float | None,
+    max_device_seconds: float | None,
+    max_tokens: int | None,
+    max_dollars: float | None,
     agent_seed: int,
-    attempts: int,
     seeds: int,
     workers: int,
     out: Path,
     new: bool,
     as_json: bool,
+    device: str,
     level: Level,
 ) -> int:
     """Let an agent design mechanisms for a task, and rank the best beside the references.
@@ -89,14 +94,17 @@ def design(
     Nothing that finished is lost to Ctrl-C or a crash: the same command goes on from there. The
     agent is told findings and validation accuracies, never anything of a test split.
     """
+    from agent_sandbox.isolation.cards import choose_card
     from lra_design.cli.crew import Crew
     from lra_design.cli.display import Display
     from lra_design.cli.judging import Judging
     from lra_design.cli.ladder import Ladder
     from lra_design.cli.run_folder import DesignSettings, opened
     from tasks.registry import get_task
+    from trainers.device import device_of
     from trainers.recipes import get_recipe
 
+    card = choose_card(device)
     for name in (task, *PROBES):
         get_recipe(get_task(name).id, scale)
     settings = DesignSettings(
@@ -105,15 +113,28 @@ def design(
         scale=scale,
         mode=mode,
         agent=agent,
+        agent_network=tuple(agent_network.split(",")) if agent_network else (),
+        llm=llm,
+        policy=policy or ("greedy" if llm else EVOLUTION),
+        operators=None if operators is None else tuple(operators.split(",")),
+        whole_files=whole_files,
         agent_seed=agent_seed,
-        num_attempts=attempts,
+        budget=make_budget(
+            preset, attempts, max_hours, max_device_seconds, max_tokens, max_dollars
+        ),
         num_seeds=seeds,
         isolation=level,
+        device=device_of(card),
     )
+    check_agent(settings)
     display = Display()
-    with opened(out, settings, new=new) as folder, isolation(level) as walls:
+    with (
+        opened(out, settings, new=new) as folder,
+        isolation(level) as walls,
+        isolation(level, card) if card else nullcontext(walls) as training,
+    ):
         with display.showing(), Crew(workers) as crew:
-            Ladder(Judging(settings, folder, walls, crew), display).climb()
+            Ladder(Judging(settings, folder, walls, training, crew), display).climb()
         _show_board(settings, folder, as_json)
     return 0
 

@@ -5,11 +5,18 @@ from lra_design.records.attempts import (
     Feedback,
     Proposal,
 )
+from lra_design.records.budgets import (
+    NOTHING,
+    PRESETS,
+    Budget,
+    Spending,
+)
 from lra_design.records.configs import (
     HostConfig,
     TrainConfig,
 )
 from lra_design.records.isolation import (
+    Device,
     Hardware,
     IsolationRecord,
     Level,
@@ -47,8 +54,12 @@ from lra_design.records.validation import (
 )
 
 __all__ = [
+    "NOTHING",
+    "PRESETS",
     "Attempt",
+    "Budget",
     "CheckRun",
+    "Device",
     "Divergence",
     "Exponent",
     "Feedback",
@@ -67,6 +78,7 @@ __all__ = [
     "Scaling",
     "ScalingPoint",
     "Score",
+    "Spending",
     "Tier",
     "TrainConfig",
     "Trial",

@@ -8,6 +8,7 @@ model. What was asked stands in the proposal, which makes the tree readable from
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, get_args
 
 from lra_design.errors import RecordError
@@ -60,9 +61,8 @@ class OperatorSet(Protocol):
 
 def with_action(proposal: Proposal, action: Action, history: Sequence[Attempt]) -> Proposal:
     """The proposal with what was asked for: its operator, its parents and their hashes."""
-    return Proposal(
-        source=proposal.source,
-        change=proposal.change,
+    return replace(
+        proposal,
         operator=action.operator,
         parents=tuple(history[parent].source_hash for parent in action.parents),
         notes={**proposal.notes, PARENTS: list(action.parents)},
