@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, Literal
@@ -194,7 +194,7 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
     runs = _one_per_seed(runs)
     first = runs[0]
     scores = [run.test for run in runs if run.test is not None]
-    test = _estimate(scores)
+    test = estimate(scores)
     entry = Entry(
         board=board,
         name=first.name,
@@ -235,7 +235,8 @@ def _mean(scores: Iterable[Score | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _estimate(scores: list[Score]) -> Estimate | None:
+def estimate(scores: Sequence[Score]) -> Estimate | None:
+    """Mean accuracy over seeds and its interval; over examples where there is one; None of none."""
     if not scores:
         return None
     accuracies = [score.accuracy for score in scores]

@@ -24,6 +24,7 @@ from lra_design.cli.new import new
 from lra_design.cli.noise import noise, proxy
 from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.recipe import recipe
+from lra_design.cli.reproduce import reproduce
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
@@ -33,7 +34,7 @@ from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "screen", "design", "data")
+RESUMED = ("train", "score", "tune", "screen", "design", "data", "reproduce")
 """Commands that keep what they have finished."""
 
 
@@ -60,6 +61,7 @@ for command in (
     compare,
     noise,
     proxy,
+    reproduce,
     sandbox,
 ):
     cli.add_command(command)
