@@ -20,9 +20,8 @@ from trainers.checkpoint import Standing, read_checkpoint, write_checkpoint
 from trainers.curve import Curve, Point
 from trainers.divergence import end_of, guess_bound, spiked
 from trainers.job import Job
-from trainers.loop import below
 from trainers.network_checks import check_only_parameters_trained, require_same, require_small
-from trainers.replay import DrawnStretches, Stretch
+from trainers.replay import DrawnStretches, Stretch, scored_weights
 from trainers.schedule import learning_rate
 from trainers.session import NetworkSession, NotFinite
 from trainers.tensor_files import write_tensors
@@ -145,6 +144,7 @@ class Course:
         self.curve, self._log = Curve(points=(*self.curve.points, point)), self._log[:0]
         self._keep(state)
         self._board.add_point(point, usage)
+        self._board.add_statistics(until, self._session.statistics())
         self._report(until, loss, evaluated=True)
         return stretch
 
@@ -192,7 +192,7 @@ class Course:
 
     def _keep_best(self, state: Mapping[str, Tensor]) -> None:
         weights = self._session.export()
-        require_same(weights, below("network.", state))
+        require_same(weights, scored_weights(state, self._job.train))
         refuse(check_only_parameters_trained(self._initial, weights, self._names))
         write_tensors(self._folder / "best.safetensors", weights, {})
 

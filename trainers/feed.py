@@ -66,6 +66,12 @@ class Feed:
         counted = torch.cat([torch.zeros(1, dtype=torch.int64), scored.cumsum(0)])
         return counted[sequences.offsets].diff()
 
+    def one_shape(self, max_tokens: int) -> bool:
+        """Whether the batches of all steps have one shape and are whole."""
+        longest = int(self._longest.max())
+        whole = self._order.batch_size * longest <= max_tokens
+        return whole and longest == int(self._shortest.min())
+
     def parts(self, step: int, max_tokens: int) -> list[Part]:
         """The batch of step `step`, whole or in parts; max_tokens: as in `micro_batches`."""
         if (step, max_tokens) not in self._made:

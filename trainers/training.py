@@ -12,6 +12,7 @@ repeated. One that diverges ends early, with the best weights it had and a note 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -30,8 +31,8 @@ from trainers.checkpoint import remove_checkpoint
 from trainers.course import Course, OnProgress, Progress, evaluate, refuse
 from trainers.job import Job, hardware, run_id, task_shape
 from trainers.network_checks import check_parameter_cap, check_rebuilt, count_parameters
-from trainers.replay import check_optimizer
-from trainers.session import NetworkSession
+from trainers.replay import check_optimizer, check_trained
+from trainers.session import NetworkSession, Trained
 from trainers.tensor_files import read_tensors
 from trainers.tensorboard import TensorBoard
 
@@ -102,28 +103,29 @@ class _Training:
             refuse(check_parameter_cap(num_parameters, self._job.host, shape))
             trained = self._start(session)
             divergence = self._course.run(session, board, initial, names)
-            usage = self._course.usage()
+            usage, compiled = self._course.usage(), session.compiled
         score = self._score_cold()
         self._replay(trained)
-        return self._record(num_parameters, usage, score, divergence)
+        run = self._record(num_parameters, usage, score, divergence)
+        return dataclasses.replace(run, compiled=compiled)
 
     def _session_with_data(self) -> NetworkSession:
         """A fresh worker with room for the training split."""
         shape = task_shape(self._task)
         return NetworkSession(self._isolation, self._job, shape, self._train.num_bytes)
 
-    def _start(self, session: NetworkSession) -> list[str]:
-        """Hand over the training split; the names of the trained parameters, in order."""
+    def _start(self, session: NetworkSession) -> Trained:
+        """Hand over the training split; which parameters are trained."""
         split, job = self._train, self._job
         return session.start_training(split.sequences, split.labels, job.train, job.seed)
 
-    def _replay(self, trained: list[str]) -> None:
+    def _replay(self, trained: Trained) -> None:
         """Refuse a training whose optimiser steps were no honest ones, in a fresh worker."""
         if not self._course.stretches.kept:
             return  # all of it was done by a call that was interrupted
         with self._session_with_data() as session:
             session.build(self._job.seed + 1)
-            self._start(session)
+            refuse(check_trained(trained, self._start(session)))
             for stretch in self._course.stretches.kept:
                 refuse(check_optimizer(session, stretch, trained, self._job.train))
 
