@@ -2,8 +2,8 @@
 
 Every running trial names its owner. An owner on this machine is dead when no process has its id, or
 another one that began later. Of an owner elsewhere nothing is known but when it was last heard of:
-it is left alone until that is SILENCE_SECONDS ago. Machines that share a storage need host names of
-their own.
+it is left alone until that is SILENCE_SECONDS ago, unless an executor ran it and knows that it is
+gone. Machines that share a storage need host names of their own.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ UNOWNED_SECONDS = 60.0
 """For a trial without an owner: it gets one at once, or was left in that very moment."""
 
 
-def this_process() -> dict[str, Any]:
-    """The owner that this process is: enough to tell whether it still lives, from anywhere."""
-    return {**_this_machine(), "pid": os.getpid(), "started": _start_time(os.getpid())}
+def this_process(ticket: str | None = None) -> dict[str, Any]:
+    """The owner that this process is: enough to tell whether it still lives, from anywhere.
+
+    ticket: of the submission it works for, where an executor runs it and knows when it is gone.
+    """
+    process = {"pid": os.getpid(), "started": _start_time(os.getpid()), "ticket": ticket}
+    return {**_this_machine(), **process}
 
 
 def is_dead(trial: optuna.trial.FrozenTrial) -> bool:
@@ -60,6 +64,15 @@ def reap(study: optuna.Study) -> None:
         if is_dead(trial):
             deaths = trial.user_attrs.get(DEATHS, 0) + 1
             requeue(study, trial, deaths)
+
+
+def bury(study: optuna.Study, ticket: str, *, is_death: bool) -> None:
+    """Fail every running trial of a submission whose executor knows that it is gone."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(OWNER, {}).get("ticket") == ticket:
+            requeue(study, trial, trial.user_attrs.get(DEATHS, 0) + is_death)
 
 
 def requeue(study: optuna.Study, trial: optuna.trial.FrozenTrial, deaths: int) -> None:

@@ -8,23 +8,22 @@ on where it stopped, several processes may work on it, and a trial whose process
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_sandbox.isolation.protocol import Isolation
-from agent_sandbox.validator.text_findings import text_findings
-from lra_design.errors import CandidateFault, CandidateRefused, UsageError
+from lra_design.errors import CandidateFault, CandidateRefused
 from lra_design.records import Run
 from trainers.job import Job, run_id
-from trainers.training import OnProgress, Progress, read_run, train
+from trainers.training import OnProgress, Progress, train
 from trainers.tuning import ledger
+from trainers.tuning.opened import OpenStudy
 from trainers.tuning.reaper import DEATHS, HEARD, OWNER, reap, requeue, this_process
-from trainers.tuning.sampling import make_pruner, make_sampler, quasi_random_values
-from trainers.tuning.space import ORIGIN, content_hash, default_values, search_space, trial_job
-from trainers.tuning.storage import alone, open_storage, storage_faults
+from trainers.tuning.sampling import make_sampler, quasi_random_values
+from trainers.tuning.space import ORIGIN, default_values, search_space, trial_job
+from trainers.tuning.storage import alone, storage_faults
 
 if TYPE_CHECKING:
     import optuna
@@ -33,9 +32,6 @@ HEARD_EVERY_SECONDS = 60.0
 """How often a trial's owner writes that it lives."""
 START = "start"
 """User attribute of a trial whose values no sampler had to choose: its place among those."""
-
-ASKED = "asked"
-"""User attribute of a study: the most trials and device-seconds that were asked of it."""
 
 
 def tune(
@@ -65,7 +61,7 @@ def tune(
     return search.best()
 
 
-class Search:
+class Search(OpenStudy):
     """The study of one job: as many threads as one likes call `work`, then one asks for `best`."""
 
     def __init__(
@@ -78,34 +74,20 @@ class Search:
         watch: Callable[[int], OnProgress],
         max_seconds: float | None = None,
         storage: str | None = None,
+        ticket: str | None = None,
     ) -> None:
-        """folder: of the trainings, and of the study itself unless `storage` is an Optuna URL.
+        """See `OpenStudy`, which takes the same.
 
-        num_trials, max_seconds: no trial begins once so many have begun, or so many device-seconds
-        are spent. watch: given a trial's number, what its training calls as it goes. Raises
-        CandidateRefused when the text breaks a rule, UsageError when the study was asked for more
-        before. Trials of other jobs are left alone.
+        watch: given a trial's number, what its training calls as it goes. ticket: of the submission
+        that this process works for, where an executor runs it.
         """
-        if findings := text_findings(job.source.encode()):
-            raise CandidateRefused(findings)  # its search space must not be handed to a sampler
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every new study
-        self._job = job
+        super().__init__(
+            job, folder, num_trials=num_trials, max_seconds=max_seconds, storage=storage
+        )
         self._isolation = isolation
-        self._folder = folder
         self._watch = watch
-        self._protocol = ledger.protocol(job, num_trials, max_seconds)
+        self._ticket = ticket
         self._starts = _starts(job)
-        opened = open_storage(folder, storage)
-        with alone(folder):
-            self._study = _open_study(job, opened)
-            _refuse_smaller(self._study, num_trials, max_seconds)
-
-    @property
-    def name(self) -> str:
-        """The study's name in its storage."""
-        return str(self._study.study_name)
 
     def work(self, check: Callable[[], None] = lambda: None) -> None:
         """Run trials until there is none to begin; `check` is called often and may raise.
@@ -115,18 +97,6 @@ class Search:
         with storage_faults():
             while (trial := self._claim()) is not None:
                 self._run(trial, check)
-
-    def best(self) -> Run:
-        """The best trial's run, with the ledger of the study.
-
-        Raises CandidateFault when no trial gave a score, UsageError while another process is still
-        busy with one.
-        """
-        self._refuse_running()
-        written = ledger.ledger(self._study, self._job, self._protocol)
-        if written.best is None or written.best.run is None:
-            raise CandidateFault("raised", f"none of {len(written.trials)} trials gave a score")
-        return dataclasses.replace(read_run(self._folder / written.best.run), tuning=written)
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, its values chosen; None when none may begin."""
@@ -139,7 +109,7 @@ class Search:
             # Seeded by what is there, so that a resumed study does not draw the same again.
             self._study.sampler = make_sampler(self._job.seed + 1_000 * len(trials))
             trial = self._study.ask()
-            trial.set_user_attr(OWNER, this_process())
+            trial.set_user_attr(OWNER, this_process(self._ticket))
             trial_job(trial, self._job)
             return trial
 
@@ -198,21 +168,6 @@ class Search:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return trial.number != min(other.number for other in running)
 
-    def _refuse_running(self) -> None:
-        from optuna.trial import TrialState
-
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if running:
-            owners = {
-                f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
-                for owner in (trial.user_attrs.get(OWNER, {}) for trial in running)
-            }
-            raise UsageError(
-                f"study {self.name} is still busy elsewhere, with {len(running)} of its trials: "
-                f"{', '.join(sorted(owners))}; expected every trial to have "
-                "ended. Run the same command again when they have."
-            )
-
 
 class _Reporter:
     """What the training of a trial calls as it goes; ends one that is pruned."""
@@ -255,48 +210,6 @@ class _Reporter:
         if self._is_over(self._trial):
             self._trial.set_user_attr(ledger.NOTE, "the device-seconds of the study were spent")
             raise optuna.TrialPruned
-
-
-def _open_study(job: Job, storage: optuna.storages.BaseStorage) -> optuna.Study:
-    """The study of `job`, made when it is not there yet."""
-    import optuna
-
-    return optuna.create_study(
-        storage=storage,
-        study_name=study_name(job),
-        direction="maximize",
-        load_if_exists=True,
-        pruner=make_pruner(job.train.num_steps),
-    )
-
-
-def _refuse_smaller(study: optuna.Study, num_trials: int, max_seconds: float | None) -> None:
-    """Keep what was asked of the study, and raise UsageError when it was asked for more before.
-
-    Else the winner of many trials could pass for that of a few.
-    """
-    trials_before, seconds_before = study.user_attrs.get(ASKED, (0, 0.0))
-    fewer_seconds = max_seconds is not None and (
-        seconds_before is None or max_seconds < seconds_before
-    )
-    if num_trials < trials_before or fewer_seconds:
-        raise UsageError(
-            f"study {study.study_name} was asked for {_budget(trials_before, seconds_before)} "
-            f"before: expected no less, found {_budget(num_trials, max_seconds)}. Ask for at least "
-            "as much, or begin another study in another folder or storage."
-        )
-    study.set_user_attr(ASKED, (num_trials, max_seconds))
-
-
-def _budget(num_trials: int, max_seconds: float | None) -> str:
-    bound = "no bound on" if max_seconds is None else f"{max_seconds:g}"
-    return f"{num_trials} trials and {bound} device-seconds"
-
-
-def study_name(job: Job) -> str:
-    """The name of the study of `job`: another space or another job is another study."""
-    asked = f"{run_id(job)[:8]}{content_hash(search_space(job))[:8]}"
-    return f"{job.name[:40]}-{job.task}-{asked}"
 
 
 def _starts(job: Job) -> list[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,47 @@
+"""Opening the executor that a caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from lra_design.errors import UsageError, unknown_name
+from trainers.executors.local import LocalExecutor
+from trainers.executors.protocol import Executor
+
+Options = Mapping[str, str]
+
+
+def open_executor(address: str, num_jobs: int) -> Executor:
+    """The executor at `address`, to be closed by the caller.
+
+    local               processes of this machine, num_jobs at a time
+    local?cards=0,1     a process for each of these GPUs
+
+    Raises UsageError for an address that is none.
+    """
+    parts = urlsplit(address)
+    name = parts.scheme or parts.path
+    if name not in _OPENERS:
+        raise unknown_name("executor", name, _OPENERS)
+    opener, known = _OPENERS[name]
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of the executor {name}", option, known)
+    return opener(parts.netloc, options, num_jobs)
+
+
+def _open_local(host: str, options: Options, num_jobs: int) -> Executor:
+    cards = [card for card in options.get("cards", "").split(",") if card]
+    if "cards" in options and not all(card.isdecimal() for card in cards or [""]):
+        raise UsageError(
+            f"cards={options['cards']} names no GPUs: expected their numbers, as in cards=0,1."
+        )
+    return LocalExecutor(num_jobs, cards)
+
+
+Opener = Callable[[str, Options, int], Executor]
+_OPENERS: dict[str, tuple[Opener, tuple[str, ...]]] = {
+    "local": (_open_local, ("cards",)),
+}
