@@ -88,13 +88,13 @@ class Feed:
     def _part(self, index: Tensor, num_labels: int) -> Part:
         rows = index.numpy()
         extent = int(self._shortest[rows].min()), int(self._longest[rows].max())
-        batch = gather(self.sequences, self._sent(index), extent)
+        batch = gather(self.sequences, self._sent(index), extent).to(self._device)
         return Part(batch, self._labels_of(batch), num_labels)
 
     def _sent(self, index: Tensor) -> Tensor:
-        if self._device.type == "cpu":
-            return index
-        return index.pin_memory().to(self._device, non_blocking=True)
+        """The same where the sequences are, without waiting for it."""
+        where = self.sequences.offsets.device
+        return index if where.type == "cpu" else index.pin_memory().to(where, non_blocking=True)
 
     def _labels_of(self, batch: Batch) -> Tensor:
         if not self._by_position:

@@ -52,8 +52,9 @@ class TrainingLoop:
         self._config = config
         self._device = next(network.parameters()).device
         self.feed = Feed(sequences, labels, network.shape, config, seed, self._device)
-        self._logits = CompiledNetwork(network, compiler, one_shape=self.feed.one_shape(MAX_TOKENS))
-        self._max_tokens = MAX_TOKENS
+        self._max_tokens = MAX_TOKENS[self._device.type]
+        one_shape = self.feed.one_shape(self._max_tokens)
+        self._logits = CompiledNetwork(network, compiler, one_shape=one_shape)
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.trained, self._parameters = list(trained), list(trained.values())
         self.undecayed = [name for name, p in trained.items() if is_marked(p)]

@@ -15,11 +15,15 @@ CALL_TOKENS = {"cpu": 512, "cuda": 4096}
 """What a part costs beside its tokens, in tokens, by device. On one thread a forward and backward
 of two layers of width 64 take 4 to 9 ms for 32 tokens and 0.02 to 0.06 ms for each further one. A
 GPU's was not measured: this keeps computed tokens at 1.3 times the real ones on movie reviews."""
-MAX_TOKENS = 65_536
-"""Padded tokens of a part of more than one example: what bounds the memory of a step."""
+MAX_TOKENS = {"cpu": 65_536, "cuda": 1_048_576}
+"""Padded tokens of a part of more than one example, which bounds the memory of a step, by device. A
+GPU tells when it is too many (`trainers.loop`); a worker that takes too much of the host's memory
+is ended."""
 
 
-def micro_batches(lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKENS) -> list[Tensor]:
+def micro_batches(
+    lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKENS["cpu"]
+) -> list[Tensor]:
     """Places (B_i,) in a batch that make up each of its parts, all B of them together.
 
     lengths: (B,) padded tokens an example takes alone, on the CPU. call_tokens: as `CALL_TOKENS`.
