@@ -45,7 +45,7 @@ def main(num_seeds: int, num_attempts: int) -> None:
                 num_seeds=1,
                 isolation="standard",
             )
-            judging = Judging(settings, RunFolder(folder), isolation, crew)
+            judging = Judging(settings, RunFolder(folder), isolation, isolation, crew)
             references, attempts = Ladder(judging, Display()).search_on_probes()
             reference = max(f.mean_accuracy or 0.0 for f in references.values())
             best = max(attempts, key=lambda attempt: attempt.feedback.mean_accuracy or 0.0)

@@ -38,7 +38,7 @@ from lra_design.files import write_atomically
 from lra_design.records import to_json
 from lra_design.versions import current_versions
 from mechanisms import REFERENCES, SHELF, reference_hash, reference_source
-from trainers.job import hardware
+from trainers.device import hardware
 
 D_MODEL, NUM_HEADS = 64, 2
 LENGTHS = (256, 1024, 4096, 16384)

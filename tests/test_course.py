@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,45 +36,43 @@ def resumed(
     isolation: Isolation,
     folder: Path,
     kills: list[int],
-    monkeypatch: pytest.MonkeyPatch,
+    *,
+    beside: bool,
     **changes: object,
-) -> tuple[Run, Curve]:
-    """A training that is stopped at each of these steps, with its whole curve."""
+) -> tuple[Run, dict[int, float | None]]:
+    """A training that is stopped at each of these steps, and the accuracy of each evaluation."""
     asked = job(reference_source("long_convolution"), **changes)
-    curves = []
-    keep = course.write_checkpoint
+    accuracies: dict[int, float | None] = {}
 
-    def spy(folder: Path, state: object, standing: course.Standing) -> None:
-        curves.append(standing.curve)
-        keep(folder, state, standing)
+    def watch(progress: Progress, kill: int = 99) -> None:
+        if progress.evaluated:
+            accuracies[progress.step] = progress.accuracy
+        if progress.step >= kill:
+            raise Interrupted
 
-    monkeypatch.setattr(course, "write_checkpoint", spy)
     for kill in kills:
-
-        def stop(progress: Progress, kill: int = kill) -> None:
-            if progress.step >= kill:
-                raise Interrupted
-
         with pytest.raises(Interrupted):
-            train(asked, isolation, folder, stop)
-    return train(asked, isolation, folder, ignore), curves[-1]
-
-
-def timeless(curve: Curve) -> list[Point]:
-    return [dataclasses.replace(point, seconds=0.0) for point in curve.points]
+            train(asked, isolation, folder, partial(watch, kill=kill), beside=beside)
+    return train(asked, isolation, folder, watch, beside=beside), accuracies
 
 
 def check_kills(
-    isolation: Isolation, folder: Path, kills: list[int], monkeypatch: pytest.MonkeyPatch
+    isolation: Isolation,
+    folder: Path,
+    kills: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    beside: bool = False,
 ) -> None:
     monkeypatch.setattr(course, "STEPS_PER_CALL", 4)
     changes = {"num_steps": 19, "evaluate_every": 9}
-    whole = resumed(isolation, folder / "whole", [], monkeypatch, **changes)
+    whole = resumed(isolation, folder / "whole", [], beside=False, **changes)
     monkeypatch.setattr(course, "STEPS_PER_CALL", 1)
     monkeypatch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
-    parts = resumed(isolation, folder / "parts", kills, monkeypatch, **changes)
+    parts = resumed(isolation, folder / "parts", kills, beside=beside, **changes)
     assert parts[0].validation == whole[0].validation
-    assert timeless(parts[1]) == timeless(whole[1])
+    assert parts[1] == whole[1]
+    assert list(whole[1]) == [9, 18, 19]
     a, b = (read_tensors(folder / f / "best.safetensors")[0] for f in ("whole", "parts"))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -95,9 +93,18 @@ def test_a_training_killed_at_any_steps_ends_as_one_that_was_not(
     check_kills(isolation, tmp_path, kills, monkeypatch)
 
 
+@pytest.mark.parametrize("kills", [[14], pytest.param([3, 9, 10, 18, 19], marks=pytest.mark.slow)])
+def test_evaluated_beside_it_is_the_same_training(
+    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: list[int]
+) -> None:
+    """Killed while a score is pending, too; the whole one is evaluated in place."""
+    check_kills(isolation, tmp_path, kills, monkeypatch, beside=True)
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
+from functools import partial
 from pathlib import Path
 from test_training import job
 from agent_sandbox.isolation import open_isolation
@@ -193,15 +200,21 @@ def test_a_training_without_one_evaluation_above_chance_is_stuck() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("beside", "points"), [(False, [4]), (True, [4, 8])])
 def test_a_training_whose_loss_spikes_ends_there(
-    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isolation: Isolation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: bool,
+    points: list[int],
 ) -> None:
-    monkeypatch.setattr(course, "spiked", lambda curve, *_: curve.step == 4)
+    """Or an evaluation later, where it is evaluated beside the training."""
+    monkeypatch.setattr(course, "spiked", lambda curve, *_: curve.step >= 4)
     seen: list[Progress] = []
     asked = job(reference_source("linear"), evaluate_every=4, num_steps=12)
-    run = train(asked, isolation, tmp_path, seen.append)
+    run = train(asked, isolation, tmp_path, seen.append, beside=beside)
     assert run.divergence == "loss spike"
-    assert [progress.step for progress in seen if progress.evaluated] == [4]
+    assert [progress.step for progress in seen if progress.evaluated] == points
 
 
 def test_tensorboard_is_written_as_the_training_goes(isolation: Isolation, tmp_path: Path) -> None:
@@ -222,6 +235,7 @@ def test_tensorboard_is_written_as_the_training_goes(isolation: Isolation, tmp_p
     for tag in ("loss/train", "gradient_norm/train", "learning_rate", "speed/tokens_per_second"):
         assert steps[tag] == [10, 11, 21, 22, 23], tag
     assert steps["accuracy/validation"] == steps["memory/peak_bytes"] == [11, 22, 23]
+    assert steps["activations/layer0_mean"] == steps["activations/layer1_largest"] == [11, 22, 23]
     assert {"final/accuracy_validation", "final/seconds"} <= steps.keys()
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert b"train.learning_rate" in plugin.content

@@ -606,9 +606,10 @@ def test_data_within_reach_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         open_isolation()
 
 
+@pytest.mark.parametrize("cuda", [False, True])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter_jumps_only_forward_and_within_itself(machine: str) -> None:
-    lines = assemble(machine, 7)
+def test_the_filter_jumps_only_forward_and_within_itself(machine: str, cuda: bool) -> None:
+    lines = assemble(machine, 7, cuda=cuda)
     assert len(lines) < 4096
     for index, (code, if_true, if_false, constant) in enumerate(lines):
         assert 0 <= if_true < 256

@@ -56,7 +56,7 @@ def test_one_entrants_fault_leaves_the_others_alone(isolation: Isolation, tmp_pa
         Entrant("honest", reference_source("mean"), "agent"),
     ]
     with Crew(2) as crew, Display().stage("test", 1) as stage:
-        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
         peeks, fails, no_python, honest = judging.evaluate(entrants, stage)
     assert not peeks.report.valid
     assert "LRA202" in {finding.check for finding in peeks.report.findings}
@@ -73,7 +73,7 @@ def test_a_fault_before_scoring_puts_nothing_on_the_board(
     isolation: Isolation, tmp_path: Path
 ) -> None:
     with Crew(1) as crew, Display().stage("test", 1) as stage:
-        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, crew)
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
         job = judging.job(Entrant("fails", FAILS_IN_TRAINING, "agent"), "listops-mini", seed=0)
         outcome = judging.train_and_score(job, stage)
     assert isinstance(outcome, tuple)

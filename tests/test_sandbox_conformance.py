@@ -22,6 +22,7 @@ import pytest
 from escapes import ABSENT, ESCAPES, FAMILIES, Escape
 
 from agent_sandbox.isolation import Worker, open_isolation
+from agent_sandbox.isolation.cards import choose_card
 from agent_sandbox.isolation.forked import ForkedIsolation
 from agent_sandbox.isolation.landlock import landlock_version
 from agent_sandbox.isolation.seccomp import seccomp_supported
@@ -353,7 +354,8 @@ def test_nothing_outlives_a_killed_judge(level: str) -> None:
 
 @pytest.mark.gpu
 def test_no_memory_is_left_on_the_card() -> None:
-    with open_isolation("standard", profile="train", program_folders=[TESTS], cuda=True) as walls:
+    card = choose_card("cuda")
+    with open_isolation("standard", profile="train", program_folders=[TESTS], card=card) as walls:
         fill = "import torch; x = torch.full((2**28,), 77, dtype=torch.int32, device='cuda')"
         look = (
             "import torch; x = torch.empty(2**28, dtype=torch.int32, device='cuda')\n"

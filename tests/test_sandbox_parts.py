@@ -20,8 +20,9 @@ from isolation_programs import _COLUMN, _NUMBERS
 
 from agent_sandbox.isolation import folders as folders_module
 from agent_sandbox.isolation.bubblewrap import Bubblewrap
+from agent_sandbox.isolation.cards import Card
 from agent_sandbox.isolation.container import IMAGE_VARIABLE, RUNTIME_VARIABLE, Container
-from agent_sandbox.isolation.cuda import cuda_reach
+from agent_sandbox.isolation.cuda import CudaReach, cuda_reach
 from agent_sandbox.isolation.folders import Folders, remove_stale
 from agent_sandbox.isolation.gaps import GAPS
 from agent_sandbox.isolation.landlock import landlock_version
@@ -32,7 +33,7 @@ from agent_sandbox.isolation.wall import Inside
 from lra_design.cli import run
 from lra_design.cli.options import isolation_options
 from lra_design.cli.sandbox import sandbox
-from lra_design.errors import IsolationUnavailable
+from lra_design.errors import HarnessError, IsolationUnavailable
 
 ROOT = Path(__file__).parent.parent
 needs_kernel = pytest.mark.skipif(
@@ -51,6 +52,7 @@ def machine(root: Path, *paths: str) -> Path:
     return root
 
 
+CARD = Card(uuid="GPU-c0ffee", name="NVIDIA H200", driver="570.1", bus="0000:3b:00.0")
 CARDS = ("dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia0", "dev/nvidia1", "dev/sda", "dev/mem")
 
 
@@ -85,9 +87,29 @@ def test_only_a_gpu_worker_may_write_to_its_own_process(tmp_path: Path) -> None:
 
 
 def test_without_a_card_a_gpu_isolation_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_sandbox.isolation.opening.cuda_reach", lambda: None)
-    with pytest.raises(IsolationUnavailable, match="no card"):
-        open_isolation(cuda=True)
+    monkeypatch.setattr("agent_sandbox.isolation.opening.cuda_reach", lambda gpus: None)
+    with pytest.raises(IsolationUnavailable, match="NVIDIA H200 has no device in /dev"):
+        open_isolation(card=CARD)
+
+
+def test_a_driver_without_unified_memory_is_told_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reach = CudaReach(devices=("/dev/nvidiactl", "/dev/nvidia0"), readable=())
+    monkeypatch.setattr("agent_sandbox.isolation.opening.cuda_reach", lambda gpus: reach)
+    with pytest.raises(IsolationUnavailable, match="nvidia-modprobe"):
+        open_isolation(card=CARD)
+
+
+def test_where_cuda_does_not_start_the_sandbox_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened for a card that is not there: its worker says so before any candidate is in it."""
+    reach = CudaReach(devices=("/dev/nvidia-uvm",), readable=())
+    monkeypatch.setattr("agent_sandbox.isolation.opening.cuda_reach", lambda gpus: reach)
+    monkeypatch.setattr(
+        "agent_sandbox.isolation.opening.file_rules", lambda *_: file_rules("train")
+    )
+    with pytest.raises(HarnessError, match="CUDA does not start in the sandbox, on the card GPU-"):
+        open_isolation(profile="train", card=CARD)
 
 
 # ---------------------------------------------------------------- reach and walls
@@ -375,7 +397,7 @@ def _for_nobody(python: Path, folder: Path) -> list[str]:
 TRY = """
     import sys
     from agent_sandbox.isolation import open_isolation
-    from lra_design.errors import IsolationUnavailable
+    from lra_design.errors import HarnessError, IsolationUnavailable
     try:
         with open_isolation(sys.argv[1]) as walls:
             print(walls.record.level, walls.record.self_test_passed, walls.record.dropped_uid)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -242,7 +243,7 @@ def test_a_study_is_never_taken_for_a_smaller_one(tmp_path: Path) -> None:
         ask(12, 90.0)
 
 
-_NEVER_USED: Isolation = None  # type: ignore[assignment]
+_NEVER_USED: Isolation = SimpleNamespace(card=None)  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from pathlib import Path
 from torch import Tensor
 
 from lra_design.records import Usage, from_json, record, to_json
-from trainers.curve import Curve
+from trainers.curve import Curve, Pending
 from trainers.tensor_files import read_tensors, write_tensors
 
 NAME = "checkpoint.safetensors"
+PENDING = "pending."
+"""Begins the names of the weights whose score is pending; all others are of the worker's state."""
 
 
 @record
@@ -26,13 +28,18 @@ class Standing:
     curve: Curve = Curve()
     log: tuple[tuple[float, float], ...] = ()
     """Loss and norm of the gradient of each step since the latest evaluation."""
+    pending: Pending | None = None
+    """The latest evaluation, while its score is not there; its weights are among the tensors."""
     usage: Usage = Usage(seconds=0.0, cpu_seconds=0.0, peak_memory_bytes=0)
     """Up to then, interruptions left out."""
+    device: str = "cpu"
+    """The name of what computed it: a card's, or `cpu`."""
 
     @property
     def step(self) -> int:
         """How many steps were taken."""
-        return self.curve.step + len(self.log)
+        evaluated = self.pending.step if self.pending else self.curve.step
+        return evaluated + len(self.log)
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], standing: Standing) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from lra_design.records import record
 
 
@@ -19,6 +21,21 @@ class Point:
     """On the validation split."""
     seconds: float
     """Since the start of the training, interruptions left out."""
+
+
+@record
+class Pending:
+    """A point whose accuracy is not there yet; fields as those of `Point`."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+
+    def with_accuracy(self, accuracy: float) -> Point:
+        """The point, once it is."""
+        return Point(**asdict(self), accuracy=accuracy)
 
 
 @record

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 from agent_sandbox.candidate import source_hash
-from lra_design.records import Hardware, HostConfig, Scalar, TrainConfig, record
+from lra_design.records import Device, HostConfig, Scalar, TrainConfig, record
 from lra_design.versions import current_versions
 from tasks.registry import get_task
 from tasks.splits.storage import split_hash
@@ -34,6 +31,8 @@ class Job:
     train: TrainConfig
     hyperparameters: dict[str, Scalar]
     seed: int
+    device: Device = "cpu"
+    """What it is trained on; of two trainings on different devices neither goes on as the other."""
     num_attempts: int = 1
     """How many attempts the agent chose this candidate from."""
 
@@ -50,6 +49,7 @@ def run_id(job: Job) -> str:
         "train": asdict(job.train),
         "hyperparameters": job.hyperparameters,
         "seed": job.seed,
+        "device": job.device,
         "versions": asdict(current_versions()),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -66,24 +66,3 @@ def task_shape(task: Task) -> TaskShape:
         normalisation=task.normalisation,
         window=task.window,
     )
-
-
-def hardware() -> Hardware:
-    """Where a run is computed: workers use one thread each."""
-    return Hardware(
-        machine=platform.machine(),
-        processor=_processor(),
-        num_cpus=len(os.sched_getaffinity(0)),
-        device="cpu",
-        num_threads=1,
-    )
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"

@@ -16,6 +16,7 @@ from agent_sandbox.candidate import load_mechanism
 from agent_sandbox.isolation.protocol import Message
 from lra_design.records import HostConfig, TrainConfig
 from trainers.batches import Sequences
+from trainers.device import settle_arithmetic
 from trainers.host import Host, TaskShape
 from trainers.loop import TrainingLoop
 
@@ -26,13 +27,19 @@ class NetworkProgram:
     """One network around one mechanism."""
 
     def __init__(self) -> None:
+        self._device: torch.device
         self._network: Host
         self._tokens: Tensor
         self._loop: TrainingLoop | None = None
 
     def build(self, message: Message) -> Message:
-        """Make the network from the candidate's source, with initial weights drawn from `seed`."""
+        """Make the network from the candidate's source, with initial weights drawn from `seed`.
+
+        They are drawn on the processor, so that they are the same on every `device`.
+        """
         values = message.values
+        self._device = torch.device(values["device"])
+        settle_arithmetic(values["device"])
         mechanism_class = load_mechanism(values["source"])
         torch.manual_seed(values["seed"])
         self._network = Host(
@@ -40,7 +47,7 @@ class NetworkProgram:
             values["hyperparameters"],
             HostConfig(**values["host"]),
             TaskShape(**values["shape"]),
-        )
+        ).to(self._device)
         named = self._network.named_parameters(remove_duplicate=False)  # as the weights are named
         return Message({"parameters": [name for name, _ in named]})
 
@@ -97,7 +104,8 @@ class NetworkProgram:
         return Message()
 
     def export(self, message: Message) -> Message:
-        """The network's weights by name: those that are to be scored."""
+        """The network's weights by name, as it predicts with them: those that are to be scored."""
+        self._network.eval()
         with self._scored():
             weights = {name: value.clone() for name, value in self._network.state_dict().items()}
         return Message({}, weights)
@@ -118,7 +126,8 @@ class NetworkProgram:
         `tokens` (B, L), optional `mask` (B, L) bool, True = padding. One operation answers both, so
         that a candidate cannot tell from the call which of them is going to be judged.
         """
-        tokens_BL, mask_BL = message.tensors["tokens"].long(), message.tensors.get("mask")
+        tensors = {name: tensor.to(self._device) for name, tensor in message.tensors.items()}
+        tokens_BL, mask_BL = tensors["tokens"].long(), tensors.get("mask")
         self._network.eval()
         with torch.no_grad(), self._scored():
             features_BLD = self._network.features(tokens_BL, mask_BL)

@@ -19,6 +19,7 @@ from agent_sandbox.isolation.protocol import Isolation, Message
 from lra_design.errors import CandidateFault
 from lra_design.records import Limits, TrainConfig, Usage
 from trainers.batches import Batch, Sequences
+from trainers.device import HOST_BYTES, device_of
 from trainers.host import TaskShape
 from trainers.job import Job
 from trainers.program import NETWORK_PROGRAM
@@ -26,6 +27,10 @@ from trainers.statistics import STATISTICS
 
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
+TRAIN_SECONDS = 600.0
+"""For a few steps, and for what a compiler takes before the first of them."""
+WALL_SECONDS = 7 * 24 * 3600.0
+"""For a whole training; each call has its own limit besides."""
 FLOATS = (torch.float32, torch.float64, torch.bfloat16)
 """What logits and features may come in."""
 CHUNK_TOKENS = 64 * 1024**2
@@ -75,7 +80,9 @@ class NetworkSession:
         self._job = job
         self._width = job.host.d_model
         room = data_bytes + 3 * min(data_bytes, CHUNK_TOKENS)  # as sent, as received, as decoded
-        limits = Limits(memory_bytes=Limits().memory_bytes + room)
+        self._device = device_of(isolation.card)
+        room += HOST_BYTES if isolation.card else 0
+        limits = Limits(memory_bytes=Limits().memory_bytes + room, wall_seconds=WALL_SECONDS)
         self._compile = isolation.record.profile == "train"  # else it may not start a compiler
         self.compiled: Literal["off", "on", "failed"] = "off"
         """What the worker says of `torch.compile`."""
@@ -100,6 +107,7 @@ class NetworkSession:
             "host": asdict(self._job.host),
             "shape": asdict(self._shape),
             "seed": seed,
+            "device": self._device,
         }
         return frozenset(_names(self._call("build", values).values.get("parameters")))
 
@@ -125,7 +133,7 @@ class NetworkSession:
 
         Raises NotFinite when one of them is no finite number.
         """
-        answer = self._call("train", {"until": until})
+        answer = self._call("train", {"until": until}, seconds=TRAIN_SECONDS)
         self.compiled = _compiled(answer.values.get("compiled"))
         log = _checked(answer.tensors, "log", (num_steps, 2))
         if not bool(log.isfinite().all()):
@@ -135,7 +143,7 @@ class NetworkSession:
 
     def gradients(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The gradient of the next step's loss at `weights`, as the worker says."""
-        gradients = self._call("gradients", tensors=weights).tensors
+        gradients = self._call("gradients", tensors=weights, seconds=TRAIN_SECONDS).tensors
         for name, gradient in gradients.items():
             like = weights.get(name)
             if like is None or (like.shape, like.dtype) != (gradient.shape, gradient.dtype):
@@ -196,8 +204,10 @@ class NetworkSession:
         operation: str,
         values: Mapping[str, object] | None = None,
         tensors: Mapping[str, Tensor] | None = None,
+        *,
+        seconds: float = CALL_SECONDS,
     ) -> Message:
-        return self._worker.call(operation, values, tensors, seconds=CALL_SECONDS)
+        return self._worker.call(operation, values, tensors, seconds=seconds)
 
 
 def _names(names: object) -> list[str]:

@@ -67,6 +67,8 @@ class TensorBoard:
         self._add(point.step, "loss/between_evaluations", point.loss)
         self._add(point.step, "memory/peak_bytes", usage.peak_memory_bytes)
         self._add(point.step, "speed/cpu_seconds", usage.cpu_seconds)
+        if usage.peak_device_memory_bytes is not None:
+            self._add(point.step, "memory/peak_device_bytes", usage.peak_device_memory_bytes)
 
     def add_statistics(self, step: int, blocks: Tensor) -> None:
         """How the outputs of the blocks are distributed: (layers, 3), as `trainers.statistics`."""
@@ -93,7 +95,10 @@ class TensorBoard:
             "final/seconds": run.usage.seconds,
             "final/peak_memory_bytes": run.usage.peak_memory_bytes,
         }
+        if run.usage.peak_device_memory_bytes is not None:
+            metrics["final/peak_device_memory_bytes"] = run.usage.peak_device_memory_bytes
         asked = {"name": run.name, "task": run.task, "seed": run.seed, **values}
+        asked["device"] = run.hardware.device
         with _told(self._folder):
             self._writer.add_hparams(asked, metrics, run_name=".")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,8 +29,11 @@ from tasks.registry import get_task
 from tasks.task import SplitName, Task
 from trainers.accuracy import LabelledSplit, labelled_split
 from trainers.checkpoint import remove_checkpoint
-from trainers.course import Course, OnProgress, Progress, evaluate, refuse
-from trainers.job import Job, hardware, run_id, task_shape
+from trainers.course import Course, OnProgress, Progress, refuse
+from trainers.device import device_name, hardware, require_device
+from trainers.divergence import guess_bound
+from trainers.evaluator import Evaluator, evaluate, in_place_or_beside
+from trainers.job import Job, run_id, task_shape
 from trainers.network_checks import check_parameter_cap, check_rebuilt, count_parameters
 from trainers.replay import check_optimizer, check_trained
 from trainers.session import NetworkSession, Trained
@@ -48,15 +52,19 @@ def train(
     folder: Path,
     on_progress: OnProgress,
     splits: Splits = labelled_split,
+    *,
+    beside: bool | None = None,
 ) -> Run:
     """Train `job` to its end, from wherever an earlier call stopped, and return its record.
 
-    The record holds the best validation score; `best.safetensors` the weights that gave it. Raises
-    CandidateFault and CandidateRefused when the candidate is at fault, HarnessError when we are.
+    The record holds the best validation score; `best.safetensors` the weights that gave it. beside:
+    whether they are evaluated in a second worker meanwhile; None: where there is a card. Raises
+    CandidateFault and CandidateRefused when the candidate is at fault, HarnessError when we are,
+    UsageError when the job asks for another device than the isolation has.
     """
     if (folder / "run.json").exists():
         return read_run(folder)
-    return _Training(job, isolation, folder, on_progress, splits).run()
+    return _Training(job, isolation, folder, on_progress, splits, beside).run()
 
 
 def read_run(folder: Path) -> Run:
@@ -77,14 +85,20 @@ class _Training:
         folder: Path,
         on_progress: OnProgress,
         splits: Splits,
+        beside: bool | None,
     ) -> None:
         self._job = job
         self._isolation = isolation
         self._folder = folder
+        self._beside = isolation.card is not None if beside is None else beside
         self._task = get_task(job.task)
         self._train = splits(self._task, "train")
         self._validation = splits(self._task, "validation")
-        self._course = Course(job, folder, self._train, self._validation, on_progress)
+        require_device(job.device, isolation)
+        device = device_name(isolation.card)
+        self._course = Course(
+            job, folder, self._train, guess_bound(self._validation), on_progress, device
+        )
 
     def run(self) -> Run:
         with TensorBoard(self._folder / "tensorboard", self._course.step) as board:
@@ -102,8 +116,9 @@ class _Training:
             num_parameters = count_parameters(initial, names)
             refuse(check_parameter_cap(num_parameters, self._job.host, shape))
             trained = self._start(session)
-            divergence = self._course.run(session, board, initial, names)
-            usage, compiled = self._course.usage(), session.compiled
+            with self._evaluator(session) as evaluator:
+                divergence = self._course.run(session, evaluator, board, initial, names)
+                usage, compiled = self._course.usage(), session.compiled
         score = self._score_cold()
         self._replay(trained)
         run = self._record(num_parameters, usage, score, divergence)
@@ -113,6 +128,11 @@ class _Training:
         """A fresh worker with room for the training split."""
         shape = task_shape(self._task)
         return NetworkSession(self._isolation, self._job, shape, self._train.num_bytes)
+
+    def _evaluator(self, session: NetworkSession) -> AbstractContextManager[Evaluator]:
+        return in_place_or_beside(
+            self._job, self._isolation, self._validation, session, beside=self._beside
+        )
 
     def _start(self, session: NetworkSession) -> Trained:
         """Hand over the training split; which parameters are trained."""
@@ -159,6 +179,6 @@ class _Training:
             findings=(),
             usage=usage,
             isolation=self._isolation.record,
-            hardware=hardware(),
+            hardware=hardware(self._isolation.card),
             versions=current_versions(),
         )

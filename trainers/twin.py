@@ -23,6 +23,7 @@ from lra_design.records import Finding, Score
 from tasks.registry import get_task
 from tasks.task import SPLIT_NAMES, UNLABELLED, SplitName, Task
 from trainers.accuracy import LabelledSplit, chance_bound, labelled_split, most_frequent
+from trainers.device import device_of
 from trainers.job import Job
 from trainers.referee import referee
 from trainers.training import OnProgress, train
@@ -33,10 +34,11 @@ def score_twin(
 ) -> tuple[Score, list[Finding]]:
     """Train the twin of `job`; its accuracy on shuffled test labels, and what speaks against it.
 
-    It takes as long as the training of `job` did. A twin that is interrupted starts again. Raises
-    what `train` and `referee` raise.
+    It is computed on the isolation's device, and takes as long as a training there. A twin that is
+    interrupted starts again. Raises what `train` and `referee` raise.
     """
     task, seed = get_task(job.task), secrets.randbits(60)
+    job = dataclasses.replace(job, device=device_of(isolation.card))
 
     def splits(task: Task, split: SplitName) -> LabelledSplit:
         return shuffled(labelled_split(task, split), seed + SPLIT_NAMES.index(split))

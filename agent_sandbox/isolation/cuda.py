@@ -6,10 +6,13 @@ cuInit failed (no /sys: error 304; /dev without device access: 100; /proc/self r
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent_sandbox.isolation.cards import VISIBLE_VARIABLE
 
 _CONTROL = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _READABLE = (
@@ -54,6 +57,24 @@ def cuda_reach(root: Path = Path("/"), gpus: Collection[int] | None = None) -> C
         devices=tuple(f"/dev/{name}" for name in (*control, *cards, *slices, *wsl)),
         readable=tuple(path for path in _READABLE if (root / path.lstrip("/")).exists()),
     )
+
+
+def start_cuda(uuid: str) -> None:
+    """Initialise CUDA in this process, for one card.
+
+    Before any candidate is there, who could be blamed for a driver that fails. Raises RuntimeError.
+    """
+    import torch
+
+    # cuBLAS adds up in the same order every time only with a fixed place to work in.
+    os.environ |= {VISIBLE_VARIABLE: uuid, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    try:
+        torch.zeros(1, device="cuda")
+    except Exception as error:
+        raise RuntimeError(
+            f"CUDA does not start in the sandbox, on the card {uuid}: {error}. Look at "
+            "`nvidia-smi`; if the card is well, compute on the processor and report this."
+        ) from None
 
 
 def _chosen(name: str, gpus: Collection[int] | None) -> bool:

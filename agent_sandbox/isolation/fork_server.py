@@ -28,6 +28,7 @@ import torch
 
 from agent_sandbox.isolation.channel import Channel
 from agent_sandbox.isolation.control import receive_control, send_control
+from agent_sandbox.isolation.cuda import start_cuda
 from agent_sandbox.isolation.labels import arm
 from agent_sandbox.isolation.lockdown import Lockdown, lock_down
 from agent_sandbox.isolation.reach import interpreter_folders
@@ -105,6 +106,8 @@ class ForkServer:
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], int]:
         program = self._load(request["program"])
         plan = Lockdown.from_values(request["plan"])
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            raise RuntimeError("CUDA was initialised before a fork, after which nobody can use it")
         num_threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         if num_threads != 1:
             raise RuntimeError(f"expected 1 thread before a fork, found {num_threads}")
@@ -164,6 +167,8 @@ class ForkServer:
                 if plan.scratch:
                     _use_scratch(plan.scratch)
                 lock_down(plan, self._pid)
+                if plan.card is not None:
+                    start_cuda(plan.card)
                 instance = program()
                 if labels:
                     arm(lambda kind, detail: _report(channel, kind, detail))

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agent_sandbox.isolation.card_memory import CardMemory
+from agent_sandbox.isolation.cards import Card
 from agent_sandbox.isolation.folders import Folders
 from agent_sandbox.isolation.gaps import Circumstances, gaps
 from agent_sandbox.isolation.landlock import SIGNALS_SCOPED_FROM, landlock_version
@@ -56,6 +58,7 @@ class ForkedIsolation:
         self._pool = ServerPool(wall, program_folders, self._folders)
         self._lock = threading.Lock()
         self._workers: set[IsolatedWorker] = set()
+        self._card_memory = CardMemory() if policy.card else None
         self._closing = threading.Event()
         self._watchdog = threading.Thread(
             target=self._watch, name="isolation-watchdog", daemon=True
@@ -75,7 +78,7 @@ class ForkedIsolation:
         with self.start_program(_SELF_TEST, Limits(), labels=False) as worker:
             own_users = worker.plan.uid is not None
             if self._policy.level == "unsafe":
-                run_innocent(worker)
+                run_innocent(worker, self._policy)
                 return (), own_users
             tried = run_self_test(worker, self._policy, self._folders.shared)
         if wall.own_namespace:
@@ -93,7 +96,7 @@ class ForkedIsolation:
             own_users=own_users,
             as_root=os.geteuid() == 0 and not dropped,
             signals_scoped=(version or 0) >= SIGNALS_SCOPED_FROM,
-            cuda=policy.cuda is not None,
+            cuda=policy.card is not None,
         )
         return IsolationRecord(
             level=policy.level,
@@ -110,6 +113,11 @@ class ForkedIsolation:
     def record(self) -> IsolationRecord:
         """See `protocol.Isolation.record`."""
         return self._record
+
+    @property
+    def card(self) -> Card | None:
+        """See `protocol.Isolation.card`."""
+        return self._policy.card
 
     def start(self, program: str, limits: Limits | None = None) -> IsolatedWorker:
         """See `protocol.Isolation.start`."""
@@ -165,6 +173,7 @@ class ForkedIsolation:
             endpoint=ends[0],
             output=ends[1],
             plan=plan,
+            card_memory=self._card_memory,
             on_end=lambda worker, crashed: self._forget(worker, crashed, place),
         )
         with self._lock:
@@ -179,7 +188,7 @@ class ForkedIsolation:
             rules=self._policy.rules,
             scratch=str(place.scratch) if place.scratch else None,
             limits=limits,
-            cuda=self._policy.cuda is not None,
+            card=self._policy.card.uuid if self._policy.card and not bare else None,
             uid=place.uid,
         )
 
@@ -221,6 +230,8 @@ class ForkedIsolation:
             return
         self._closing.set()
         self._watchdog.join()
+        if self._card_memory is not None:
+            self._card_memory.close()
         with self._lock:
             workers = list(self._workers)
         for worker in workers:

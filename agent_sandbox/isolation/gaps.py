@@ -110,6 +110,11 @@ GAPS = (
         lambda here: here.cuda,
     ),
     Gap(
+        "files in memory",
+        "CUDA needs them; their pages count for the memory limit only while they are mapped",
+        lambda here: here.cuda,
+    ),
+    Gap(
         "GPU driver",
         "its large ioctl interface is not filtered; prefer one card or MIG slice for a candidate",
         lambda here: here.cuda,

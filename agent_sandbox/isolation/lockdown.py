@@ -51,7 +51,8 @@ class Lockdown:
     scratch: str | None
     """The worker's own folder, in profile `train`."""
     limits: Limits
-    cuda: bool
+    card: str | None
+    """UUID of the GPU that it computes on."""
     uid: int | None
     """An unused user id to change to."""
 
@@ -83,7 +84,8 @@ def lock_down(plan: Lockdown, server_pid: int) -> None:
     if plan.kernel_layers:
         own = [Rule(plan.scratch, "own")] if plan.scratch else []
         restrict_files([*plan.rules, *own])
-        restrict_system_calls(os.getpid(), plan.profile, signals=may_signal(plan))
+        cuda = plan.card is not None
+        restrict_system_calls(os.getpid(), plan.profile, signals=may_signal(plan), cuda=cuda)
 
 
 def may_signal(plan: Lockdown) -> bool:
@@ -112,7 +114,7 @@ def _limit_resources(plan: Lockdown) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_CPU: processor_seconds,
     }
-    if not plan.cuda:  # it maps and pins far more than it uses
+    if plan.card is None:  # CUDA maps and pins far more than it uses
         values[resource.RLIMIT_DATA] = _data_bytes() + limits.memory_bytes
         values[resource.RLIMIT_MEMLOCK] = 0
     num_tasks = _max_tasks(plan)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent_sandbox.isolation.bubblewrap import Bubblewrap
+from agent_sandbox.isolation.cards import Card, device_number
 from agent_sandbox.isolation.container import Container
 from agent_sandbox.isolation.cuda import CudaReach, cuda_reach
 from agent_sandbox.isolation.folders import Folders
@@ -30,23 +31,24 @@ def open_isolation(
     program_folders: Sequence[str | Path] = (),
     readable: Sequence[str | Path] = (),
     scratch: Path | None = None,
-    cuda: bool = False,
+    card: Card | None = None,
 ) -> ForkedIsolation:
     """The isolation of this machine, tested. Raises IsolationUnavailable; never falls back.
 
     `standard` needs nothing installed, `strong` bubblewrap, `container` Podman or Docker; `unsafe`
     keeps the limits and leaves files, network and processes open. Programs are imported from the
     installed packages and from `program_folders`, which workers cannot read; `readable` they can.
-    `scratch`: a folder that a worker of profile `train` may be given.
+    `scratch`: a folder that a worker of profile `train` may be given. `card`: the GPU that workers
+    compute on, the only one they can reach.
     """
     _require_linux()
     if level != "unsafe":
         _require_layers()
-    gpu = _require_cuda() if cuda else None
+    gpu = _require_cuda(card) if card else None
     rules = file_rules(profile, [_resolved(path) for path in readable], gpu)
     if level != "unsafe":
         _require_hidden_home([*rules, *([Rule(_resolved(scratch), "own")] if scratch else [])])
-    policy = Policy(level=level, profile=profile, rules=rules, cuda=gpu)
+    policy = Policy(level=level, profile=profile, rules=rules, card=card)
     programs = [_resolved(folder) for folder in program_folders]
 
     def put_up(folders: Folders) -> Wall:
@@ -95,11 +97,20 @@ def _require_layers() -> None:
     require_landlock()
 
 
-def _require_cuda() -> CudaReach:
-    reach = cuda_reach()
+def _require_cuda(card: Card) -> CudaReach:
+    number = device_number(card)
+    reach = cuda_reach(gpus=None if number is None else [number])
     if reach is None:
         raise IsolationUnavailable(
-            "cuda", "there is no card in /dev", "Install NVIDIA's driver, or run on the processor."
+            "cuda",
+            f"{card.name} has no device in /dev",
+            "Install NVIDIA's driver, or compute on the processor.",
+        )
+    if "/dev/nvidia-uvm" not in reach.devices and "/dev/dxg" not in reach.devices:
+        raise IsolationUnavailable(
+            "cuda",
+            "there is no /dev/nvidia-uvm, which a worker may not make",
+            "Run `nvidia-modprobe -u -c 0` once, or compute on the processor.",
         )
     return reach
 

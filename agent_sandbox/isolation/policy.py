@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent_sandbox.isolation.cuda import CudaReach
+from agent_sandbox.isolation.cards import Card
 from agent_sandbox.isolation.reach import Rule
 from lra_design.records import Level, Profile
 
@@ -16,5 +16,5 @@ class Policy:
     level: Level
     profile: Profile
     rules: tuple[Rule, ...]
-    cuda: CudaReach | None = None
-    """A GPU, when workers may use one."""
+    card: Card | None = None
+    """The GPU that workers may use; None: the processor alone."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 from torch import Tensor
 
+from agent_sandbox.isolation.cards import Card
 from lra_design.records import IsolationRecord, Limits, Usage
 
 
@@ -69,6 +70,10 @@ class Isolation(Protocol):
     @property
     def record(self) -> IsolationRecord:
         """What holds on this machine, for every record that a worker's answers end up in."""
+
+    @property
+    def card(self) -> Card | None:
+        """The GPU that its workers compute on, where CUDA stands already; None: the processor."""
 
     def start(self, program: str, limits: Limits | None = None) -> Worker:
         """A fresh worker running `program` (`module:Class`). Raises HarnessError."""

@@ -1,6 +1,7 @@
 """The system-call filter of a worker: threads, memory and files yes; processes and networks no.
 
-Profile `train` may also start processes and programs, all of which stay under the same filter.
+Profile `train` may also start processes and programs, all of which stay under the same filter. With
+a card there are two more ways to memory, since CUDA needs them and RLIMIT_DATA is not set there.
 
 A classic BPF program (https://docs.kernel.org/userspace-api/seccomp_filter.html), assembled here
 for x86-64 and arm64. It first checks the architecture, so that no call comes in by another table.
@@ -66,13 +67,13 @@ def seccomp_supported() -> bool:
     return True
 
 
-def restrict_system_calls(pid: int, profile: Profile, *, signals: bool) -> None:
+def restrict_system_calls(pid: int, profile: Profile, *, signals: bool, cuda: bool) -> None:
     """Put this process, whose id is `pid`, and all that it starts under the filter.
 
     `signals`: it may signal others, because something else keeps it from signalling strangers.
-    Raises OSError.
+    `cuda`: it computes on a card. Raises OSError.
     """
-    lines = assemble(platform.machine(), pid, profile, signals=signals)
+    lines = assemble(platform.machine(), pid, profile, signals=signals, cuda=cuda)
     program = b"".join(struct.pack("<HBBI", *line) for line in lines)
     code = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -82,7 +83,12 @@ def restrict_system_calls(pid: int, profile: Profile, *, signals: bool) -> None:
 
 
 def assemble(
-    machine: str, pid: int, profile: Profile = "validate", *, signals: bool = False
+    machine: str,
+    pid: int,
+    profile: Profile = "validate",
+    *,
+    signals: bool = False,
+    cuda: bool = False,
 ) -> list[Instruction]:
     """The filter for `machine` (`x86_64` or `aarch64`) and the process `pid`."""
     column, architecture, _ = _MACHINES[machine]
@@ -97,7 +103,8 @@ def assemble(
     denied = DENIED if profile == "train" else {**DENIED, **FOR_PROCESSES}
     lines += _fail_each(_numbers(denied, column), errno.EPERM)
     lines += _fail_each(_numbers(WITHOUT_EFFECT, column), 0)
-    for name, block in _conditional_blocks(pid, profile, signals).items():
+    blocks = _conditional_blocks(pid, profile, signals) | (_cuda_blocks() if cuda else {})
+    for name, block in blocks.items():
         number = CONDITIONAL[name][column]
         if number is not None:
             lines += [(_IF_EQUAL, 0, len(block), number), *block]
@@ -171,6 +178,18 @@ def _conditional_blocks(pid: int, profile: Profile, signals: bool) -> dict[str, 
         "open": [*_kept_bits(1, _O_ACCMODE | _O_TRUNC), *_deny_equal(_O_TRUNC)],
         "openat": [*_kept_bits(2, _O_ACCMODE | _O_TRUNC), *_deny_equal(_O_TRUNC)],
         "memfd_create": [(_RETURN, 0, 0, _FAIL | errno.ENOSYS)],
+    }
+
+
+def _cuda_blocks() -> dict[str, list[Instruction]]:
+    """What a worker with a card may do besides.
+
+    Without `memfd_create` cuInit fails with 304 (driver 570, https://github.com/NVIDIA/OpenShell,
+    issue 1696). Shared anonymous pages are what the watchdog counts of a process.
+    """
+    return {
+        "mmap": [*_kept_bits(3, _MAP_GROWSDOWN | _MAP_HUGETLB), *_allow_equal(0)],
+        "memfd_create": [(_RETURN, 0, 0, _ALLOW)],
     }
 
 

@@ -147,9 +147,10 @@ class SelfTest:
         return Message()
 
     def compute(self, message: Message) -> Message:
-        """The gradient of a small network's output with respect to its input."""
-        x_BD = message.tensors["x"].requires_grad_()
-        nn.Linear(x_BD.shape[-1], 5)(x_BD).square().sum().backward()
+        """The gradient of a small network's output with respect to its input, on `device`."""
+        device = message.values["device"]
+        x_BD = message.tensors["x"].to(device).requires_grad_()
+        nn.Linear(x_BD.shape[-1], 5, device=device)(x_BD).square().sum().backward()
         assert x_BD.grad is not None
         return Message(tensors={"gradient": x_BD.grad})
 
@@ -193,7 +194,7 @@ def run_self_test(worker: Worker, policy: Policy, folder: Path) -> tuple[Canary,
 
     `folder`: one that an outer wall shows, so that only the inner layers hide its contents.
     """
-    run_innocent(worker)
+    run_innocent(worker, policy)
     canaries = [canary for canary in _CANARIES if policy.profile in canary.profiles]
     return _try(worker, canaries, folder, walled=policy.level in ("strong", "container"))
 
@@ -223,10 +224,11 @@ def _try(
     return tuple(tried)
 
 
-def run_innocent(worker: Worker) -> None:
+def run_innocent(worker: Worker, policy: Policy) -> None:
     """Raise IsolationUnavailable unless an innocent computation works in `worker`."""
+    asked = {"device": "cuda" if policy.card else "cpu"}
     try:
-        reply = worker.call("compute", tensors={"x": torch.ones(3, 7)}, seconds=_SECONDS)
+        reply = worker.call("compute", asked, {"x": torch.ones(3, 7)}, seconds=_SECONDS)
         worked = reply.tensors["gradient"].shape == (3, 7)
     except (CandidateFault, KeyError) as error:
         found = f"an innocent computation failed inside: {error}"

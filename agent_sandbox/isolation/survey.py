@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from agent_sandbox.isolation.bubblewrap import Bubblewrap
+from agent_sandbox.isolation.cards import Card, cards
 from agent_sandbox.isolation.container import Container
 from agent_sandbox.isolation.opening import open_isolation, require_landlock, require_seccomp
 from agent_sandbox.isolation.reach import file_rules, mounted_paths
@@ -27,6 +28,8 @@ class Trial:
     name: str
     profile: Profile | None = None
     """None for a layer."""
+    card: str | None = None
+    """Name of the GPU that the workers computed on, if any."""
     holds: bool = True
     found: str = ""
     """Why it does not hold, and what helps."""
@@ -54,6 +57,8 @@ def survey() -> Iterator[Trial]:
     for level in LEVELS:
         for profile in PROFILES:
             yield _try_level(level, profile)
+        for card in cards()[:1]:
+            yield _try_level(level, "train", card)
 
 
 def _try_layer(name: str, require: Callable[[], None]) -> Trial:
@@ -66,11 +71,12 @@ def _try_layer(name: str, require: Callable[[], None]) -> Trial:
     return dataclasses.replace(trial, seconds=time.monotonic() - started)
 
 
-def _try_level(level: Level, profile: Profile) -> Trial:
+def _try_level(level: Level, profile: Profile, card: Card | None = None) -> Trial:
     started = time.monotonic()
-    trial = Trial(kind="level", name=level, profile=profile, seconds=0.0)
+    name = card.name if card else None
+    trial = Trial(kind="level", name=level, profile=profile, card=name, seconds=0.0)
     try:
-        with open_isolation(level, profile=profile) as isolation:
+        with open_isolation(level, profile=profile, card=card) as isolation:
             trial = dataclasses.replace(
                 trial,
                 attempts=tuple(canary.name for canary in isolation.attempts),

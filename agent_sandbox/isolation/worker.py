@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from agent_sandbox.isolation.card_memory import CardMemory
 from agent_sandbox.isolation.channel import (
     MAX_TENSOR_BYTES,
     Channel,
@@ -52,6 +53,7 @@ class IsolatedWorker:
         endpoint: socket.socket,
         output: int,
         plan: Lockdown,
+        card_memory: CardMemory | None,
         on_end: Callable[[IsolatedWorker, bool], None],
     ) -> None:
         limits = plan.limits
@@ -77,6 +79,10 @@ class IsolatedWorker:
         self._ended = False
         self._seconds = 0.0
         self._watch = Watch(self._pid, plan, self._started)
+        self._card_memory = card_memory
+        self._peak_card_bytes: int | None = None
+        if card_memory is not None:
+            card_memory.begin(self._pid)
 
     def wait_ready(self, deadline: float) -> None:
         """Wait until the program stands. Raises HarnessError."""
@@ -267,12 +273,19 @@ class IsolatedWorker:
         with self._state:
             if not self._ended:
                 self._watch.look()
+                self._look_at_card()
             last = self._watch.last
             return Usage(
                 seconds=self._seconds if self._ended else time.monotonic() - self._started,
                 cpu_seconds=last.cpu_seconds,
                 peak_memory_bytes=last.peak_bytes,
+                peak_device_memory_bytes=self._peak_card_bytes,
             )
+
+    def _look_at_card(self) -> None:
+        """Only while it runs: its id may later be another's."""
+        if self._card_memory is not None:
+            self._peak_card_bytes = self._card_memory.peak_bytes(self._pid)
 
     @property
     def output(self) -> bytes:
@@ -290,6 +303,7 @@ class IsolatedWorker:
             if self._ended:
                 return None
             self._kill()
+            self._look_at_card()
             self._wait_gone(_DYING_SECONDS)
             self._kill_group()
             self._ended = True

@@ -8,12 +8,14 @@ is opened for these runs alone.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from lra_design.cli.options import (
+    device_option,
     isolation,
     isolation_options,
     json_option,
@@ -69,6 +71,7 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 )
 @click.option("--new", is_flag=True, help="Start another run beside the one in the folder.")
 @json_option
+@device_option
 @isolation_options
 def design(
     task: str,
@@ -82,6 +85,7 @@ def design(
     out: Path,
     new: bool,
     as_json: bool,
+    device: str,
     level: Level,
 ) -> int:
     """Let an agent design mechanisms for a task, and rank the best beside the references.
@@ -89,14 +93,17 @@ def design(
     Nothing that finished is lost to Ctrl-C or a crash: the same command goes on from there. The
     agent is told findings and validation accuracies, never anything of a test split.
     """
+    from agent_sandbox.isolation.cards import choose_card
     from lra_design.cli.crew import Crew
     from lra_design.cli.display import Display
     from lra_design.cli.judging import Judging
     from lra_design.cli.ladder import Ladder
     from lra_design.cli.run_folder import DesignSettings, opened
     from tasks.registry import get_task
+    from trainers.device import device_of
     from trainers.recipes import get_recipe
 
+    card = choose_card(device)
     for name in (task, *PROBES):
         get_recipe(get_task(name).id, scale)
     settings = DesignSettings(
@@ -109,11 +116,16 @@ def design(
         num_attempts=attempts,
         num_seeds=seeds,
         isolation=level,
+        device=device_of(card),
     )
     display = Display()
-    with opened(out, settings, new=new) as folder, isolation(level) as walls:
+    with (
+        opened(out, settings, new=new) as folder,
+        isolation(level) as walls,
+        isolation(level, card) if card else nullcontext(walls) as training,
+    ):
         with display.showing(), Crew(workers) as crew:
-            Ladder(Judging(settings, folder, walls, crew), display).climb()
+            Ladder(Judging(settings, folder, walls, training, crew), display).climb()
         _show_board(settings, folder, as_json)
     return 0
 

@@ -42,6 +42,9 @@ class Judging:
     settings: DesignSettings
     folder: RunFolder
     isolation: Isolation
+    """Of validation."""
+    training: Isolation
+    """Of trainings and of the referee; the same where they are computed on the processor."""
     crew: Crew
 
     def job(self, entrant: Entrant, task: str, seed: int) -> Job:
@@ -60,6 +63,7 @@ class Judging:
             train=recipe.train,
             hyperparameters={},
             seed=seed,
+            device=self.settings.device,
             num_attempts=entrant.num_attempts,
         )
 
@@ -93,7 +97,7 @@ class Judging:
         self.crew.check()
         try:
             outcome: Outcome = train(
-                job, self.isolation, self.folder.training(run_id(job)), on_progress
+                job, self.training, self.folder.training(run_id(job)), on_progress
             )
         except CandidateRefused as refusal:
             outcome = refusal.findings
@@ -112,7 +116,7 @@ class Judging:
             if known.run_id == outcome.run_id:
                 return known
         try:
-            scored = score_run(outcome, self.folder.training(outcome.run_id), self.isolation)
+            scored = score_run(outcome, self.folder.training(outcome.run_id), self.training)
         except CandidateFault as fault:
             return (fault_finding(fault, f"scoring on {job.task}"),)
         store.append(scored)

@@ -14,6 +14,7 @@ from lra_design.errors import UsageError
 
 if TYPE_CHECKING:
     from agent_sandbox.isolation import Isolation
+    from agent_sandbox.isolation.cards import Card
     from lra_design.errors import CandidateFault
     from lra_design.records import Finding, Level, Run, Scalar
     from trainers.job import Job
@@ -49,6 +50,22 @@ seed_option = click.option(
     default=0,
     show_default=True,
     help="Of the initial weights and the order of the data.",
+)
+executor_option = click.option(
+    "--executor",
+    metavar="ADDRESS",
+    help="Run the work as jobs of their own: local, local?cards=0,1, ray, ray://HOST:10001?gpus=1, "
+    "slurm?partition=NAME; see docs/clusters.md.",
+)
+
+
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    default="auto",
+    show_default=True,
+    help="What networks are computed on: cpu; cuda or cuda:N, a card as nvidia-smi counts them; "
+    "auto, the first card, or the processor where there is none.",
 )
 
 
@@ -91,11 +108,14 @@ def read_source(file: Path) -> bytes:
 
 
 @contextmanager
-def isolation(level: Level) -> Iterator[Isolation]:
-    """The isolation a command asks for; closed, with all its workers, when the block ends."""
+def isolation(level: Level, card: Card | None = None) -> Iterator[Isolation]:
+    """The isolation a command asks for; closed, with all its workers, when the block ends.
+
+    Workers that compute on a card may start processes: its compilers do.
+    """
     from agent_sandbox.isolation import open_isolation
 
-    with open_isolation(level) as opened:
+    with open_isolation(level, profile="train" if card else "validate", card=card) as opened:
         yield opened
 
 
@@ -107,15 +127,17 @@ def make_job(
     seed: int,
     hyperparameters: Mapping[str, Scalar] | None = None,
     variant: str | None = None,
+    card: Card | None = None,
 ) -> Job:
     """The training that the recipe of (task, scale) gives the mechanism in `file`.
 
-    variant: the name of another recipe than the default.
+    variant: the name of another recipe than the default. card: what it is trained on.
     """
     import dataclasses
 
     from lra_design.cli.hyperparameters import require_known
     from tasks.registry import get_task
+    from trainers.device import device_of
     from trainers.job import Job
     from trainers.recipes import get_recipe
 
@@ -137,6 +159,7 @@ def make_job(
         train=recipe.train,
         hyperparameters=dict(hyperparameters or {}),
         seed=seed,
+        device=device_of(card),
     )
 
 
@@ -163,6 +186,7 @@ def training_options(folder: str) -> Callable[[F], F]:
         seed_option,
         out_option,
         json_option,
+        device_option,
         isolation_options,
     )
 

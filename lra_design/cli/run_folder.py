@@ -12,7 +12,7 @@ from typing import Literal
 
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
-from lra_design.records import Level, from_json, record, to_json
+from lra_design.records import Device, Level, from_json, record, to_json
 
 
 @record
@@ -28,6 +28,8 @@ class DesignSettings:
     num_attempts: int
     num_seeds: int
     isolation: Level
+    device: Device = "cpu"
+    """What networks are trained on; validation is on the processor, always."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,20 @@ def opened(path: Path, settings: DesignSettings, *, new: bool) -> Iterator[RunFo
     """
     path = _free_name(path) if new else path
     stored = path / "design.json"
+    with locked(path):
+        if stored.exists():
+            _compare(from_json(DesignSettings, stored.read_bytes()), settings, path)
+        else:
+            write_atomically(stored, to_json(settings, indent=2).encode())
+        yield RunFolder(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Make the folder at `path` where it is missing, and keep it ours while the block runs.
+
+    Raises UsageError when another process works in it, DataError when it cannot be used.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -78,11 +94,7 @@ def opened(path: Path, settings: DesignSettings, *, new: bool) -> Iterator[RunFo
         ) from None
     try:
         _lock(descriptor, path)
-        if stored.exists():
-            _compare(from_json(DesignSettings, stored.read_bytes()), settings, path)
-        else:
-            write_atomically(stored, to_json(settings, indent=2).encode())
-        yield RunFolder(path)
+        yield
     finally:
         os.close(descriptor)
 

@@ -57,6 +57,7 @@ def selftest(as_json: bool) -> int:
 
 def _shown(trial: Trial) -> str:
     name = f"{trial.kind} {trial.name}" + (f", profile {trial.profile}" if trial.profile else "")
+    name += f", {trial.card}" if trial.card else ""
     if not trial.holds:
         return f"no   {name}\n       {trial.found}"
     tried = f" ({len(trial.attempts)} attempts refused)" if trial.attempts else ""

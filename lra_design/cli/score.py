@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lra_design.cli.options import (
+    device_option,
     isolation,
     isolation_options,
     json_option,
@@ -38,13 +39,15 @@ if TYPE_CHECKING:
     "training did.",
 )
 @json_option
+@device_option
 @isolation_options
-def score(folder: Path, board: Path, twin: bool, as_json: bool, level: Level) -> int:
+def score(folder: Path, board: Path, twin: bool, as_json: bool, device: str, level: Level) -> int:
     """Score the finished training in FOLDER and append its record to a leaderboard.
 
     Weights are loaded into a fresh isolated process, which sees the inputs and never the labels.
     Exit code 1: the trained mechanism has findings; its record says which.
     """
+    from agent_sandbox.isolation.cards import choose_card
     from leaderboards.store import Store
     from trainers.referee import score_run
     from trainers.training import read_run
@@ -53,7 +56,7 @@ def score(folder: Path, board: Path, twin: bool, as_json: bool, level: Level) ->
     store = Store(board)
     known = next((other for other in store.runs() if other.run_id == run.run_id), None)
     if known is None:
-        with isolation(level) as opened:
+        with isolation(level, choose_card(device)) as opened:
             scored = score_run(run, folder, opened)
             if twin:
                 scored = _with_twin(scored, opened)

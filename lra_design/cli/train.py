@@ -24,6 +24,7 @@ def train(
     seed: int,
     out: Path,
     as_json: bool,
+    device: str,
     level: Level,
     hyperparameters: dict[str, Scalar],
 ) -> None:
@@ -32,7 +33,10 @@ def train(
     The same command goes on where an interrupted one stopped, and repeats nothing that has ended.
     Score it on the test split with `lra-design score`.
     """
-    job = make_job(file, task, scale, mode, seed, hyperparameters, variant)
+    from agent_sandbox.isolation.cards import choose_card
+
+    card = choose_card(device)
+    job = make_job(file, task, scale, mode, seed, hyperparameters, variant, card)
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from tasks.registry import get_task
@@ -44,7 +48,7 @@ def train(
         generate_shown(get_task(task), display)
     folder = out / run_id(job)[:16]
     with (
-        isolation(level) as opened,
+        isolation(level, card) as opened,
         display.showing(),
         display.stage(f"training {job.name} on {task}", job.train.num_steps) as stage,
     ):
@@ -54,6 +58,7 @@ def train(
         run,
         as_json,
         f"{run.name} on {task}, seed {seed}: validation {100 * run.validation.accuracy:.1f} %, "
-        f"{run.num_parameters} parameters, {run.usage.seconds:.0f} s\n"
+        f"{run.num_parameters} parameters, {run.usage.seconds:.0f} s on "
+        f"{run.hardware.device}\n"
         f"validation split {run.validation.split_hash[:12]}\n{folder}",
     )

@@ -10,6 +10,7 @@ from lra_design.records.configs import (
     TrainConfig,
 )
 from lra_design.records.isolation import (
+    Device,
     Hardware,
     IsolationRecord,
     Level,
@@ -49,6 +50,7 @@ from lra_design.records.validation import (
 __all__ = [
     "Attempt",
     "CheckRun",
+    "Device",
     "Divergence",
     "Exponent",
     "Feedback",

@@ -30,6 +30,10 @@ Profile = Literal["validate", "train"]
 """`validate`: no processes, nothing writable. `train`: both, within limits (for compilers)."""
 
 
+Device = Literal["cpu", "cuda"]
+"""What a network computes on: the processor, or one NVIDIA card."""
+
+
 Level = Literal["standard", "strong", "container", "unsafe"]
 """How candidates are kept apart from the judge; see `agent_sandbox.isolation`."""
 
@@ -68,7 +72,13 @@ class Hardware:
     processor: str
     num_cpus: int
     device: str
+    """`cpu`, or the name of the card: `NVIDIA H200`."""
     num_threads: int
+    driver: str | None = None
+    """Version of the card's driver; None on a processor. The version of CUDA is part of that of
+    torch."""
+    arithmetic: str | None = None
+    """What a card was told about its arithmetic; None on a processor."""
 
 
 @record
@@ -78,3 +88,16 @@ class Usage:
     seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
+    peak_device_memory_bytes: int | None = None
+    """On the card, as its driver told the judge every few seconds. None on a processor, and where
+    the driver does not tell."""
+
+    def and_then(self, later: Usage) -> Usage:
+        """What both took, one after the other."""
+        peaks = (self.peak_device_memory_bytes, later.peak_device_memory_bytes)
+        return Usage(
+            seconds=self.seconds + later.seconds,
+            cpu_seconds=self.cpu_seconds + later.cpu_seconds,
+            peak_memory_bytes=max(self.peak_memory_bytes, later.peak_memory_bytes),
+            peak_device_memory_bytes=max((p for p in peaks if p is not None), default=None),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lra_design.records.configs import HostConfig, TrainConfig
-from lra_design.records.isolation import Hardware, IsolationRecord, Usage, Versions
+from lra_design.records.isolation import Device, Hardware, IsolationRecord, Usage, Versions
 from lra_design.records.serialised import Scalar, record
 from lra_design.records.tuning import Tuning
 from lra_design.records.validation import Finding
@@ -46,7 +46,7 @@ class Run:
 
     schema: Literal[1] = 1
     run_id: str
-    """Content hash of what was asked for: source, task, splits, configs, seed, versions."""
+    """Content hash of what was asked for: source, task, splits, configs, seed, device, versions."""
     created_at: str
     """UTC, ISO 8601."""
     name: str
@@ -65,6 +65,8 @@ class Run:
     hyperparameters: dict[str, Scalar]
     """Of the mechanism, beyond its defaults."""
     seed: int
+    device: Device = "cpu"
+    """What it was asked to be trained on; `hardware` names the card."""
     num_parameters: int
     """Of the whole network, counted from the exported tensors."""
     validation: Score | None

@@ -44,6 +44,9 @@ class TuningProtocol:
     num_trials: int
     max_seconds: float | None
     """Device-seconds after which no trial begins; None: no such bound."""
+    device: str | None = None
+    """Name of the card or of the processor that the seconds are those of; None without such a
+    bound, for accuracies are comparable wherever they were computed."""
 
 
 @record

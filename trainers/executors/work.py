@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_sandbox.isolation import Isolation, open_isolation
+from agent_sandbox.isolation.cards import choose_card
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 from lra_design.files import write_atomically
 from lra_design.records import to_json
@@ -116,8 +117,12 @@ def _work(spec: WorkSpec, ticket: str, check: Check) -> None:
 
 
 def _opened(spec: TrainSpec | WorkSpec) -> Isolation:
-    """The isolation of this machine at the level asked for. Raises IsolationUnavailable."""
-    return open_isolation(spec.level)
+    """The isolation of this machine at the level asked for, with a card where the job needs one.
+
+    Raises IsolationUnavailable, and UsageError where there is no card.
+    """
+    card = choose_card(spec.job.device)
+    return open_isolation(spec.level, profile="train" if card else "validate", card=card)
 
 
 def _require_same_installation(spec: TrainSpec | WorkSpec) -> None:

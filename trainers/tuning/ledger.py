@@ -44,7 +44,10 @@ def seconds_spent(trials: Sequence[optuna.trial.FrozenTrial]) -> float:
 
 
 def protocol(job: Job, num_trials: int, max_seconds: float | None) -> TuningProtocol:
-    """What a study of `job` has in common with every other that it is compared with."""
+    """What a study of `job` has in common with every other that it is compared with.
+
+    But for the device of its seconds, which is known when one has worked on it.
+    """
     return TuningProtocol(
         sampler=SAMPLER,
         pruner=PRUNER,

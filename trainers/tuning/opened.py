@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ASKED = "asked"
 """User attribute of a study: the most trials and device-seconds that were asked of it."""
 
+DEVICE = "device"
+"""User attribute of a study: name of what its device-seconds are those of."""
+
 
 class OpenStudy:
     """The study of one job, for who watches it; `trainers.tuning.study.Search` works on it too."""
@@ -35,12 +38,14 @@ class OpenStudy:
         num_trials: int,
         max_seconds: float | None = None,
         storage: str | None = None,
+        device: str | None = None,
     ) -> None:
         """folder: of the trainings, and of the study itself unless `storage` is an Optuna URL.
 
         num_trials, max_seconds: no trial begins once so many have begun, or so many device-seconds
-        are spent. Raises CandidateRefused when the text breaks a rule, UsageError when the study
-        was asked for more before. Trials of other jobs are left alone.
+        are spent. device: name of what they are spent on, by who spends them. Raises
+        CandidateRefused when the text breaks a rule, UsageError when the study was asked for more
+        before, or counts seconds of another device. Trials of other jobs are left alone.
         """
         if findings := text_findings(job.source.encode()):
             raise CandidateRefused(findings)  # its search space must not be handed to a sampler
@@ -54,6 +59,8 @@ class OpenStudy:
         with alone(folder):
             self._study = _open_study(job, opened)
             _refuse_smaller(self._study, num_trials, max_seconds)
+            if device is not None and max_seconds is not None:
+                _refuse_other_device(self._study, device)
 
     @property
     def name(self) -> str:
@@ -64,6 +71,16 @@ class OpenStudy:
         """All trials as they stand, those that wait and those that were taken over among them."""
         with storage_faults():
             return self._study.get_trials(deepcopy=False)
+
+    def is_over(self) -> bool:
+        """Whether no trial may begin: all of them have, or the seconds are spent."""
+        return len(ledger.charged(self.trials())) >= self._protocol.num_trials or self._is_spent()
+
+    def is_complete(self) -> bool:
+        """Whether no trial may begin and none runs: workers have nothing left to do."""
+        from optuna.trial import TrialState
+
+        return self.is_over() and all(t.state != TrialState.RUNNING for t in self.trials())
 
     def bury(self, ticket: str, *, is_death: bool) -> None:
         """Have the running trials of a submission that is gone tried again, without waiting.
@@ -80,10 +97,17 @@ class OpenStudy:
         busy with one.
         """
         self._refuse_running()
-        written = ledger.ledger(self._study, self._job, self._protocol)
+        counted = self._protocol.max_seconds is not None
+        device = self._study.user_attrs.get(DEVICE) if counted else None
+        protocol = dataclasses.replace(self._protocol, device=device)
+        written = ledger.ledger(self._study, self._job, protocol)
         if written.best is None or written.best.run is None:
             raise CandidateFault("raised", f"none of {len(written.trials)} trials gave a score")
         return dataclasses.replace(read_run(self._folder / written.best.run), tuning=written)
+
+    def _is_spent(self) -> bool:
+        limit = self._protocol.max_seconds
+        return limit is not None and ledger.seconds_spent(self.trials()) >= limit
 
     def _refuse_running(self) -> None:
         from optuna.trial import TrialState
@@ -130,6 +154,21 @@ def _refuse_smaller(study: optuna.Study, num_trials: int, max_seconds: float | N
             "as much, or begin another study in another folder or storage."
         )
     study.set_user_attr(ASKED, (num_trials, max_seconds))
+
+
+def _refuse_other_device(study: optuna.Study, device: str) -> None:
+    """Keep what the study's device-seconds are those of, and raise UsageError when it is another.
+
+    Where they are not bounded any device may take part.
+    """
+    before = study.user_attrs.get(DEVICE)
+    if before not in (None, device):
+        raise UsageError(
+            f"study {study.study_name} counts seconds of {before}: expected to go on there, found "
+            f"{device}. Go on there, ask without --seconds, or begin another study in another "
+            "folder or storage."
+        )
+    study.set_user_attr(DEVICE, device)
 
 
 def _budget(num_trials: int, max_seconds: float | None) -> str:
