@@ -227,10 +227,13 @@ def test_a_backend_that_breaks_is_given_up() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mechanism", ["softmax", "linear", "s4d"])
-@pytest.mark.parametrize("task", ["listops-mini", "recall-probe"])
+@pytest.mark.parametrize(
+    ("mechanism", "task"),
+    [("softmax", "listops-mini"), ("linear", "listops-mini"), ("softmax", "recall-probe")],
+)
 def test_a_compiled_network_trains_as_it_is(mechanism: str, task: str) -> None:
     """One backend that leaves the arithmetic alone, through some lengths of the task."""
+    torch._dynamo.reset()  # what earlier tests compiled counts against a limit of the process
     plain = make_loop(mechanism, task, dropout=0.0, double=True)
     compiled = make_loop(mechanism, task, dropout=0.0, double=True, compiler="aot_eager")
     torch.testing.assert_close(compiled.run(6), plain.run(6), rtol=1e-8, atol=1e-10)
