@@ -22,6 +22,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -165,17 +166,19 @@ def _row(key: Key, trainings: list[Training]) -> Repeats:
 
 def measure_repeats(asked: argparse.Namespace, conditions: Conditions, lines: Lines) -> None:
     """Seed by seed, so that what is there early has all references in it."""
-    with open_isolation() as isolation:
+    trained_in: AbstractContextManager[Isolation | None]
+    trained_in = nullcontext() if asked.here or not asked.seeds else open_isolation()
+    with trained_in as isolation:
         for seed, name, share in itertools.product(
             range(asked.seeds), asked.mechanisms, asked.shares
         ):
             key = (conditions, share, name)
-            test = asked.test and share == 1
+            test = asked.test and share == 1 and isolation is not None
             known = lines.known(key, seed, seed)
             if known and (known.test is not None or not test):
                 continue
             job = make_job(conditions, share, name, seed)
-            if asked.here:
+            if isolation is None:
                 found = train_here(job, seed)
             else:
                 found = train_isolated(job, isolation, asked.out, test=test)
@@ -220,9 +223,10 @@ if __name__ == "__main__":
     parser.add_argument("--crossed", type=int, default=0)
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/noise"), help="of the trainings")
+    parser.add_argument("--file", type=Path, default=PATH, help="of the lines")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     measured_under = Conditions(asked.task, asked.scale, "fixed", asked.mode)
-    kept = Lines(PATH)
+    kept = Lines(asked.file)
     measure_repeats(asked, measured_under, kept)
     measure_crossed(asked, measured_under, kept)

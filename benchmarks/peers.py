@@ -1,166 +1,206 @@
-"""Samples per second of our training loop against one that pads every example to the longest.
+"""Samples per second of our training loop against those of the peers, in one run.
 
-    python benchmarks/peers.py [ROUNDS] [MECHANISM ...]
+    python benchmarks/peers.py [MECHANISM ...] [--task TASK] [--scale SCALE] [--rounds ROUNDS]
+    python benchmarks/peers.py --published            # with dropout, as both sides' recipes have it
+    python benchmarks/peers.py --checkout FOLDER      # the code of mlpen/Nystromformer itself
 
-The padded loop does what the one of mlpen/Nystromformer does (LRA/code): random batches, every
-example padded to the task's length, a mask, one forward and backward of the whole batch, AdamW, and
-the loss read after every update. Network, weights, batches and number of updates are the same on
-both sides, which take turns, without dropout; losses are compared. CPU time of one thread, medians
-over the rounds.
+Softmax and linear attention are trained against the loop and the arithmetic of mlpen/Nystromformer
+(every example padded to a power of two, all scores in memory), S4D against those of state-spaces/s4
+(padded to the longest of the batch, the whole Vandermonde matrix): `peer_loops.py`,
+`peer_mechanisms.py`. Network, weights, batches, bidirectional mixing and number of updates are the
+same on both sides, which take turns, without dropout; that the losses are the same is checked, but
+with dropout. `--padded` adds our own mechanism in the same padded loop, which tells what of the
+difference is padding. CPU time of one thread, medians over the rounds.
 
-The lengths are those of text-v1 where it is prepared (`lra-design data prepare text-v1`), else
-drawn: log-normal, as the 25,000 training reviews are, with the mean 6.97 and the deviation 0.66 of
-their logarithms. The tokens are random; no speed depends on them.
+The lengths are those of the task where it is prepared, the same for all where it is of pictures,
+else those of movie reviews, drawn: log-normal, as the 25,000 training reviews are, with the mean
+6.97 and the deviation 0.66 of their logarithms. The tokens are random; no speed depends on them.
 """
 
 from __future__ import annotations
 
-import copy
+import argparse
 import dataclasses
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
+from peer_loops import PEERS, CheckoutLoop, PeerLoop
 from torch import Tensor
 
-from agent_sandbox.candidate import load_mechanism
-from lra_design.errors import DataError
-from mechanisms import reference_source
+from lra_design.errors import DataError, UsageError
+from mechanisms.linear import LinearAttention
+from mechanisms.s4d import S4D
+from mechanisms.softmax import SoftmaxAttention
 from tasks.registry import get_task
+from tasks.task import Task
 from trainers.accuracy import labelled_split
-from trainers.batches import Sequences, TrainingOrder, gather
+from trainers.batches import Sequences, TrainingOrder
 from trainers.host import Host
 from trainers.job import task_shape
 from trainers.loop import TrainingLoop
 from trainers.micro_batches import CALL_TOKENS, micro_batches
-from trainers.optimizer import make_optimizer, set_learning_rate
-from trainers.recipes import get_recipe
+from trainers.recipes import Recipe, get_recipe
 
-TASK, SCALE = "text-v1", "small"
-DEFAULT = ("softmax", "linear", "s4d")
-
-
-class PaddedLoop:
-    """The loop of the peers around the same network."""
-
-    def __init__(self, ours: TrainingLoop) -> None:
-        self.network = copy.deepcopy(ours.network)
-        self.step = 0
-        self._config = ours._config
-        self._sequences, self._labels = ours.feed.sequences, ours.feed.labels
-        self._order = TrainingOrder(
-            self._sequences.longest, self._config.batch_size, 0, self._config.order
-        )
-        self._parameters = list(self.network.parameters())
-        self._optimizer = make_optimizer(self._parameters, self._config)
-
-    def run(self, until: int) -> list[float]:
-        """Train up to step `until`; the losses."""
-        losses = []
-        while self.step < until:
-            losses.append(self._train_step())
-            self.step += 1
-        return losses
-
-    def _train_step(self) -> float:
-        set_learning_rate(self._optimizer, self.step, self._config)
-        batch = gather(self._sequences, self._order.index(self.step))
-        missing = self.network.shape.max_seq_len - batch.tokens_BL.shape[1]
-        mask_BL = batch.key_padding_mask_BL
-        if mask_BL is None:
-            mask_BL = torch.zeros_like(batch.tokens_BL, dtype=torch.bool)
-        tokens_BL = F.pad(batch.tokens_BL, (0, missing))
-        logits = self.network(tokens_BL, F.pad(mask_BL, (0, missing), value=True))
-        loss = F.cross_entropy(logits, self._labels[batch.index].long())
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
-        self._optimizer.step()
-        return loss.item()
+OURS = {"softmax": SoftmaxAttention, "linear": LinearAttention, "s4d": S4D}
+THEIRS = ("softmax", "linear")
+"""Of which mlpen/Nystromformer has code."""
+PICTURES = ("image", "pathfinder", "pathx")
+"""Whose examples all have one length."""
+NUM_EXAMPLES = 4096
 
 
-def review_lengths() -> tuple[Tensor, str]:
-    """(n,) lengths in bytes as they are trained on, and where they are from."""
-    longest = get_task(TASK).max_seq_len
+class Loop(Protocol):
+    """What can train up to a step."""
+
+    def run(self, until: int) -> object: ...
+
+
+def some_lengths(task: Task) -> tuple[Tensor, str]:
+    """(n,) lengths of sequences as they are trained on, and where they are from."""
+    count = NUM_EXAMPLES * task.documents
+    if task.id.startswith(PICTURES):
+        return torch.full((count,), task.max_seq_len), "all the same"
     try:
-        return labelled_split(get_task(TASK), "train").sequences.lengths, f"real, of {TASK}"
+        return labelled_split(task, "train").sequences.lengths[:count], f"of {task.id}"
     except DataError:
-        drawn = torch.exp(6.97 + 0.66 * torch.randn(25_000, generator=torch.manual_seed(0)))
-        return drawn.long().clamp(52, longest), "drawn: the task is not prepared"
+        drawn = torch.exp(6.97 + 0.66 * torch.randn(count, generator=torch.manual_seed(0)))
+        return drawn.long().clamp(52, task.max_seq_len), "drawn: the task is not prepared"
 
 
-def make_loop(mechanism: str, lengths: Tensor) -> TrainingLoop:
+def make_loop(mechanism: str, task: Task, recipe: Recipe, lengths: Tensor) -> TrainingLoop:
     """Our loop at its first step, on random tokens of these lengths."""
-    task, recipe = get_task(TASK), get_recipe(TASK, SCALE)
     torch.manual_seed(0)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    tokens = torch.randint(0, 90, (int(offsets[-1]),), dtype=torch.uint8)
-    labels = torch.randint(0, 2, (len(lengths),), dtype=torch.int16)
-    host = dataclasses.replace(recipe.host, dropout=0.0)
-    network = Host(load_mechanism(reference_source(mechanism)), {}, host, task_shape(task))
-    train = dataclasses.replace(recipe.train, order="random")
-    return TrainingLoop(network, Sequences(tokens, offsets, task.first_id), labels, train, seed=0)
+    most = min(256, len(task.vocabulary) - task.first_id)
+    tokens = torch.randint(0, most, (int(offsets[-1]),), dtype=torch.uint8)
+    sequences = Sequences(tokens, offsets, task.first_id, task.documents)
+    labels = torch.randint(0, task.num_classes, (len(sequences),), dtype=torch.int16)
+    network = Host(OURS[mechanism], {}, recipe.host, task_shape(task))
+    return TrainingLoop(network, sequences, labels, recipe.train, seed=0)
 
 
-def timed(run: Callable[[int], object], until: int) -> tuple[float, float]:
+def timed(loop: Loop, until: int) -> tuple[float, float]:
     """CPU seconds of one step, and its loss."""
     began = time.process_time()
-    losses = run(until)
+    losses = loop.run(until)
     seconds = time.process_time() - began
     return seconds, float(torch.as_tensor(losses).flatten()[0])
 
 
-def compare(mechanism: str, lengths: Tensor, num_rounds: int) -> str:
-    """One line: samples per second of both loops, and how many times ours is the other's."""
-    ours = make_loop(mechanism, lengths)
-    padded = PaddedLoop(ours)
-    times: dict[str, list[float]] = {"ours": [], "padded": []}
+def measure(loops: dict[str, Loop], num_rounds: int, *, alike: bool) -> dict[str, float]:
+    """Median CPU seconds of a step of each, which take turns. alike: their losses must agree."""
+    times: dict[str, list[float]] = {name: [] for name in loops}
     for step in range(1, num_rounds + 1):
-        mine, own_loss = timed(ours.run, step)
-        theirs, loss = timed(padded.run, step)
-        assert abs(own_loss - loss) < 1e-3, f"not the same mathematics: {own_loss} and {loss}"
-        times["ours"].append(mine)
-        times["padded"].append(theirs)
-    size = ours._config.batch_size
-    rates = {name: size / statistics.median(seconds) for name, seconds in times.items()}
-    return (
-        f"{mechanism:10s} ours {rates['ours']:7.1f}/s   padded {rates['padded']:7.1f}/s   "
-        f"{rates['ours'] / rates['padded']:5.1f} times"
-    )
+        losses = []
+        for name, loop in loops.items():
+            seconds, loss = timed(loop, step)
+            times[name].append(seconds)
+            losses.append(loss)
+        assert not alike or max(losses) - min(losses) < 1e-4, f"not the same mathematics: {losses}"
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def computed_share(lengths: Tensor) -> float:
+def compare(mechanism: str, task: Task, recipe: Recipe, lengths: Tensor, options: Options) -> str:
+    """One line: samples per second of all loops, and how many times ours is the others'."""
+    ours = make_loop(mechanism, task, recipe, lengths)
+    loops: dict[str, Loop] = {"ours": ours}
+    if options.checkout:
+        loops["theirs"] = CheckoutLoop(options.checkout, mechanism, ours, task)
+    else:
+        peer = PEERS[mechanism]
+        loops["peer"] = PeerLoop(peer, ours, published=options.published)
+        if options.padded:
+            own = dataclasses.replace(peer, mechanism=OURS[mechanism], keeps_scores=False)
+            loops["padded"] = PeerLoop(own, ours, published=False)
+    alike = not options.published and not options.checkout
+    seconds = measure(loops, options.rounds, alike=alike)
+    rates = {name: recipe.train.batch_size / taken for name, taken in seconds.items()}
+    line = f"{mechanism:8s} ours {rates['ours']:7.2f}/s"
+    for name in list(rates)[1:]:
+        line += f"   {name} {rates[name]:7.2f}/s, {rates['ours'] / rates[name]:5.2f} times"
+    return line
+
+
+def computed_share(lengths: Tensor, task: Task, recipe: Recipe) -> float:
     """Computed tokens by real ones, over an epoch."""
-    config = get_recipe(TASK, SCALE).train
-    order = TrainingOrder(lengths, config.batch_size, 0, "random")
-    batches = [lengths[order.index(step)] for step in range(len(lengths) // config.batch_size)]
-    computed = 0
-    for batch in batches:
-        parts = micro_batches(batch, CALL_TOKENS["cpu"])
-        computed += sum(len(part) * int(batch[part].max()) for part in parts)
-    return computed / sum(int(batch.sum()) for batch in batches)
+    longest = lengths.view(-1, task.documents).amax(1)
+    order = TrainingOrder(longest, recipe.train.batch_size, 0, recipe.train.order)
+    computed = real = 0
+    for step in range(len(longest) // recipe.train.batch_size):
+        index = order.index(step)
+        parts = micro_batches(longest[index] * task.documents, CALL_TOKENS["cpu"])
+        computed += sum(len(p) * int(longest[index[p]].max()) * task.documents for p in parts)
+        real += int(lengths.view(-1, task.documents)[index].sum())
+    return computed / real
 
 
-def main(num_rounds: int, mechanisms: list[str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    mechanisms: list[str]
+    task: str
+    scale: str
+    rounds: int
+    batch_size: int | None
+    padded: bool
+    published: bool
+    checkout: Path | None
+
+
+def parse() -> Options:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mechanisms", nargs="*", metavar="MECHANISM", help=", ".join(OURS))
+    parser.add_argument("--task", default="text-v1")
+    parser.add_argument("--scale", default="small")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, help="another one than the recipe's")
+    parser.add_argument("--padded", action="store_true", help="ours in their loop as well")
+    parser.add_argument("--published", action="store_true", help="with dropout")
+    parser.add_argument("--checkout", type=Path, help="a copy of mlpen/Nystromformer")
+    options = Options(**vars(parser.parse_args()))
+    try:
+        get_recipe(options.task, options.scale)
+    except UsageError as error:
+        parser.error(str(error))
+    known = THEIRS if options.checkout else tuple(OURS)
+    if unknown := set(options.mechanisms) - set(known):
+        parser.error(f"expected of {', '.join(known)}, found {', '.join(sorted(unknown))}")
+    if options.checkout and not (options.checkout / "LRA/code/model_wrapper.py").is_file():
+        parser.error(f"no copy of mlpen/Nystromformer in {options.checkout}: clone it there")
+    if min(options.rounds, options.batch_size or 1) < 1:
+        parser.error("--rounds and --batch-size must be at least 1")
+    return dataclasses.replace(options, mechanisms=options.mechanisms or list(known))
+
+
+def chosen_recipe(options: Options) -> Recipe:
+    """The task's recipe, bidirectional; with dropout where that is asked for."""
+    host, train = get_recipe(options.task, options.scale)
+    dropout = host.dropout if options.published or options.checkout else 0.0
+    size = options.batch_size or train.batch_size
+    return Recipe(
+        dataclasses.replace(host, causal=False, dropout=dropout),
+        dataclasses.replace(train, batch_size=size),
+    )
+
+
+def main(options: Options) -> None:
     torch.set_num_threads(1)
-    lengths, origin = review_lengths()
+    task, recipe = get_task(options.task), chosen_recipe(options)
+    lengths, origin = some_lengths(task)
     print(
-        f"{len(lengths)} lengths ({origin}), mean {lengths.double().mean():.0f}, batches of",
-        end=" ",
+        f"{task.id} {options.scale}: {len(lengths)} lengths ({origin}), "
+        f"mean {lengths.double().mean():.0f}, batches of {recipe.train.batch_size}; computed "
+        f"tokens {computed_share(lengths, task, recipe):.2f} times the real ones; "
+        f"{options.rounds} updates each",
+        flush=True,
     )
-    print(f"{get_recipe(TASK, SCALE).train.batch_size}; computed tokens", end=" ")
-    print(
-        f"{computed_share(lengths):.2f} times the real ones; {num_rounds} updates each", flush=True
-    )
-    for mechanism in mechanisms:
-        print(compare(mechanism, lengths, num_rounds), flush=True)
+    for mechanism in options.mechanisms:
+        print(compare(mechanism, task, recipe, lengths, options), flush=True)
 
 
 if __name__ == "__main__":
-    main(
-        num_rounds=int(sys.argv[1]) if len(sys.argv) > 1 else 5,
-        mechanisms=sys.argv[2:] or list(DEFAULT),
-    )
+    main(parse())

@@ -30,7 +30,7 @@ FEWEST = 5
 """References below which nothing is said of an order."""
 CONFIDENCE = 0.9
 """With which the best of the candidates is meant to pass a screening."""
-NUM_RESAMPLES = 2000
+NUM_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)

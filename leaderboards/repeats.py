@@ -103,8 +103,9 @@ def _recipe(task: str, scale: str) -> Recipe | None:
         return None
 
 
-def read_repeats(path: Path = PATH) -> list[Repeats]:
+def read_repeats(path: Path | None = None) -> list[Repeats]:
     """Every line of the file, stale ones too. Raises RecordError for a damaged one."""
+    path = path or PATH
     if not path.exists():
         return []
     return [from_json(Repeats, line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, Literal
 
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
+from leaderboards.selection import selection_bias_points
 from lra_design.errors import RecordError
 from lra_design.records import (
     Divergence,
@@ -98,6 +99,10 @@ class Entry:
     """What its trainings came to that led nowhere: one for each such seed."""
     isolation: Level
     """The weakest that any of the runs had."""
+    selection_bias_points: float | None = None
+    """Percentage points by which being chosen, from attempts or trials, raised the validation
+    accuracy that chose it at most; see `leaderboards.selection`. None when it was not chosen, or
+    no noise floor is measured."""
     rank: int | None = None
     """Place by mean test accuracy among the entries with enough seeds; None when not ranked."""
     tied_with_best: bool = False
@@ -189,7 +194,7 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
     runs = _one_per_seed(runs)
     first = runs[0]
     scores = [run.test for run in runs if run.test is not None]
-    test = _estimate(scores)
+    test = estimate(scores)
     entry = Entry(
         board=board,
         name=first.name,
@@ -211,6 +216,7 @@ def _entry(board: Board, runs: list[Run], chance: Mapping[str, float]) -> Entry:
         findings=_distinct_findings(runs),
         divergences=tuple(run.divergence for run in runs if run.divergence is not None),
         isolation=_weakest_isolation(runs),
+        selection_bias_points=selection_bias_points(runs),
     )
     return entry if test is None else _against_human(entry, test.mean, scores[0].num_labels)
 
@@ -229,7 +235,8 @@ def _mean(scores: Iterable[Score | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _estimate(scores: list[Score]) -> Estimate | None:
+def estimate(scores: Sequence[Score]) -> Estimate | None:
+    """Mean accuracy over seeds and its interval; over examples where there is one; None of none."""
     if not scores:
         return None
     accuracies = [score.accuracy for score in scores]

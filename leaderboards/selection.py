@@ -9,10 +9,12 @@ what is taken off is the most that it can be.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
-from leaderboards.noise import Noise
-from lra_design.records import record
+from leaderboards.noise import Noise, noise_floor
+from leaderboards.repeats import Conditions
+from lra_design.records import Run, record
 
 REACH = 12.0
 """Standard deviations beyond which the normal distribution weighs nothing in double precision."""
@@ -57,6 +59,23 @@ def expected_maximum(num_draws: int) -> float:
 def selection_bias(num_choices: int, noise: Noise) -> float:
     """What choosing the best of `num_choices` by one training each adds at most, in [0, 1]."""
     return noise.sd * expected_maximum(num_choices)
+
+
+def selection_bias_points(runs: Sequence[Run]) -> float | None:
+    """`selection_bias`, in percentage points, of a mechanism with these runs: it was chosen from
+    its agent's attempts, from the trials of its study, or both.
+
+    None when it was not chosen, or no noise floor is measured; that of the `fixed` setting is
+    taken, the only one there is. What it is added to is the validation accuracy that chose: a mean
+    over fresh seeds has none of it.
+    """
+    run = max(runs, key=lambda run: run.num_attempts)
+    trials = run.tuning.count("completed") + run.tuning.count("pruned") if run.tuning else 1
+    num_choices = run.num_attempts * max(1, trials)
+    if num_choices == 1:
+        return None
+    noise = noise_floor(Conditions(run.task, run.scale, "fixed", run.mode))
+    return 100 * selection_bias(num_choices, noise) if noise else None
 
 
 def correct(measured: float, num_choices: int, noise: Noise) -> Corrected:

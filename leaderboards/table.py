@@ -180,6 +180,10 @@ def _caption(board: Board, entries: list[Entry]) -> str:
         lines.append(
             f"{_short(entry.name)}: {len(entry.divergences)} training(s) led nowhere, {kinds}"
         )
+    for entry in entries:
+        if entry.selection_bias_points is not None:
+            points = f"{entry.selection_bias_points:.1f}"
+            lines.append(f"{_short(entry.name)}: chosen by a val. % at most {points} too high")
     return "\n".join(lines)
 
 

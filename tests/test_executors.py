@@ -23,7 +23,7 @@ from lra_design.errors import (
     LraDesignError,
     UsageError,
 )
-from lra_design.records import HostConfig, Run, Score, TrainConfig, from_json
+from lra_design.records import HostConfig, Run, Score, TrainConfig, Tuning, from_json
 from mechanisms import reference_source
 from trainers.executors import folder as folders
 from trainers.executors import process, work
@@ -32,10 +32,12 @@ from trainers.executors.local import LocalExecutor
 from trainers.executors.opening import open_executor
 from trainers.executors.protocol import DONE, Assignment, State, TrainSpec, WorkSpec, training
 from trainers.job import Job, run_id
-from trainers.training import read_run
+from trainers.training import OnProgress, Progress, read_run
 from trainers.tuning import reaper
 from trainers.tuning.opened import OpenStudy
+from trainers.tuning.study import Search
 
+ROOT = Path(__file__).parent.parent
 JOB = Job(
     name="local_window",
     origin="reference",
@@ -330,6 +332,43 @@ def test_the_trials_of_a_submission_that_is_gone_are_asked_for_at_once(tmp_path:
 
 
 @pytest.mark.slow
+def test_a_worker_that_was_taken_for_dead_leaves_its_trial_to_others(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    def watch(number: int) -> OnProgress:
+        def on_progress(progress: Progress) -> None:
+            if number == 0 and progress.step == 2:
+                search.bury("cut off", is_death=True)
+
+        return on_progress
+
+    search = Search(JOB, isolation, tmp_path, num_trials=1, watch=watch, ticket="cut off")
+    search.work()
+    assert [trial.state.name for trial in search.trials()] == ["FAIL", "COMPLETE"]
+    tuning = search.best().tuning
+    assert tuning is not None
+    assert [trial.outcome for trial in tuning.trials] == ["requeued", "completed"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_tune_runs_its_workers_and_retrainings_as_jobs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from lra_design.cli import main; main()", "tune"]
+    command += [str(ROOT / "mechanisms" / "local_window.py"), "--task", "recall-probe"]
+    command += ["--trials", "2", "--seeds", "1", "--workers", "2", "--executor", "local"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path), "--json"], capture_output=True, text=True, check=True
+    )
+    written = from_json(Tuning, done.stdout)
+    assert [trial.outcome for trial in written.trials] == ["completed", "completed"]
+    (retrained,) = (tmp_path / "winners").glob("*/run.json")
+    run = from_json(Run, retrained.read_bytes())
+    assert (run.tuning, run.isolation.level) == (written, "standard")
+    assert len(list((tmp_path / "workers").glob("*/*/process.json"))) in (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_job_ends_with_whoever_started_it_and_goes_on_later(tmp_path: Path) -> None:
     """Real processes: the starter is killed, its job lets go; submitted again, it ends well."""
     steps = dataclasses.replace(JOB.train, num_steps=120, evaluate_every=60)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import variance
 from typing import Any
 
@@ -21,6 +24,7 @@ from mechanisms import REFERENCES, reference_hash
 from trainers.fidelity import shortened
 from trainers.recipes import get_recipe
 
+ROOT = Path(__file__).parent.parent
 CONDITIONS = Conditions("listops-mini", "smoke", "fixed", "causal")
 RECIPE = get_recipe("listops-mini", "smoke")
 
@@ -94,7 +98,7 @@ def test_a_line_is_stale_when_what_it_was_measured_with_is_not_here(
 
 
 def test_an_older_line_is_read_when_a_recipe_gets_a_new_field(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a line does not know of has its default, so that it is stale only where that differs."""
     text = to_json(make_row("mean", [0.4])).replace('"order": "pools", ', "")
@@ -323,3 +327,21 @@ def test_a_share_is_between_nothing_and_everything(share: float) -> None:
 
 def test_every_reference_that_was_measured_is_one() -> None:
     assert {row.mechanism for row in read_repeats()} <= set(REFERENCES)
+
+
+@pytest.mark.slow
+def test_what_the_sandbox_trains_is_trained_here_too_and_nothing_twice(tmp_path: Path) -> None:
+    """The benchmark from end to end: the same accuracy in the sandbox, which keeps one training,
+    and in its own process, which compares its own with that; a second call finds all done."""
+    file = tmp_path / "lines.jsonl"
+    command = [sys.executable, str(ROOT / "benchmarks" / "noise.py"), "delay-probe"]
+    command += ["--mechanisms", "mean", "--shares", "1", "--seeds", "1", "--crossed", "2"]
+    command += ["--out", str(tmp_path / "runs"), "--file", str(file)]
+    first = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(first.stdout.splitlines()) == 5
+    (row,) = read_repeats(file)
+    seeds = [(t.seed, t.order_seed) for t in row.trainings]
+    assert seeds == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(again.stdout.splitlines()) == 1  # the comparison, once more
+    assert read_repeats(file) == [row]

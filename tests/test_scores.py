@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from run_records import make_run, make_score
+from test_noise import make_row
 
+from leaderboards import repeats
 from leaderboards.human import TASK_FAMILIES, anchor
 from leaderboards.intervals import normalised_score, student_t_interval, wilson_interval
 from leaderboards.scores import Entry, group_by_board, rank
+from leaderboards.selection import expected_maximum
 from leaderboards.table import board_json, conditions, percent, render_table, signed
 from lra_design.errors import RecordError
 from lra_design.records import (
     Finding,
     HostConfig,
     Run,
+    Trial,
     Tuning,
     TuningProtocol,
     from_json,
@@ -50,6 +55,31 @@ def seeds(name: str, accuracies: Sequence[float], **changes: Any) -> list[Run]:
 def only(runs: list[Run]) -> Entry:
     (entry,) = rank(runs, chance=CHANCE)
     return entry
+
+
+def test_an_entry_says_how_much_being_chosen_flattered_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [make_row(name, [0.40, 0.42]) for name in ("mean", "softmax")]
+    path = tmp_path / "repeats.jsonl"
+    path.write_text("".join(to_json(row) + "\n" for row in rows))
+    monkeypatch.setattr(repeats, "PATH", path)
+    sd = 0.02 / math.sqrt(2)
+    trials = tuple(
+        Trial(number=i, origin="sampler", outcome=o, accuracy=0.5, seconds=1.0, values={}, run=None)
+        for i, o in enumerate(("completed", "pruned", "failed"))
+    )
+    tuned = replace(TUNING, trials=trials)
+    assert only(seeds("a", [0.5])).selection_bias_points is None
+    for num_choices, changes in [(3, {"num_attempts": 3}), (2, {"tuning": tuned})]:
+        bias = only(seeds("a", [0.5], **changes)).selection_bias_points
+        assert bias == pytest.approx(100 * sd * expected_maximum(num_choices))
+    entries = rank(seeds("a", [0.5], num_attempts=3), chance=CHANCE)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(render_table(entries))
+    assert "a: chosen by a val. % at most 1.2 too high" in console.file.getvalue()  # type: ignore[attr-defined]
+    path.unlink()
+    assert only(seeds("a", [0.5], num_attempts=3)).selection_bias_points is None
 
 
 # Intervals and NS -----------------------------------------------------------------------------

@@ -14,23 +14,28 @@ import click
 
 from lra_design import __version__
 from lra_design.cli.board import board
+from lra_design.cli.compare import compare
 from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
+from lra_design.cli.journal import journal
 from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
+from lra_design.cli.noise import noise, proxy
 from lra_design.cli.options import show_fault, show_findings
 from lra_design.cli.recipe import recipe
+from lra_design.cli.reproduce import reproduce
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
+from lra_design.cli.screen import screen
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "design", "data")
+RESUMED = ("train", "score", "tune", "screen", "design", "data", "reproduce")
 """Commands that keep what they have finished."""
 
 
@@ -51,8 +56,14 @@ for command in (
     train,
     score,
     tune,
+    screen,
     design,
+    journal,
     board,
+    compare,
+    noise,
+    proxy,
+    reproduce,
     sandbox,
 ):
     cli.add_command(command)

@@ -51,6 +51,12 @@ seed_option = click.option(
     show_default=True,
     help="Of the initial weights and the order of the data.",
 )
+executor_option = click.option(
+    "--executor",
+    metavar="ADDRESS",
+    help="Run the work as jobs of their own: local, local?cards=0,1, ray, ray://HOST:10001?gpus=1, "
+    "slurm?partition=NAME; see docs/clusters.md.",
+)
 
 
 device_option = click.option(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
 from lra_design.cli.crew import Crew
-from lra_design.cli.options import isolation, make_job, training_options
-from lra_design.records import Level
+from lra_design.cli.options import executor_option, isolation, make_job, training_options
+from lra_design.records import Device, Level
 
 if TYPE_CHECKING:
     from agent_sandbox.isolation import Isolation
@@ -43,6 +44,7 @@ T = TypeVar("T")
     show_default=True,
     help="Trials side by side; with one a study is the same every time.",
 )
+@executor_option
 @click.option(
     "--storage",
     metavar="URL",
@@ -59,6 +61,7 @@ def tune(
     seconds: float | None,
     seeds: int,
     workers: int,
+    executor: str | None,
     storage: str | None,
     out: Path,
     as_json: bool,
@@ -74,8 +77,11 @@ def tune(
     """
     from agent_sandbox.isolation.cards import choose_card
 
-    card = choose_card(device)
+    elsewhere = executor is not None and device in ("cpu", "cuda")
+    card = None if elsewhere else choose_card(device)
     job = make_job(file, task, scale, mode, seed, variant=variant, card=card)
+    if elsewhere:  # whether a node has a card is for the job there to find out
+        job = dataclasses.replace(job, device=cast(Device, device))
     from lra_design.cli.display import Display
     from lra_design.cli.preparing import generate_shown
     from lra_design.cli.tuned import summary
@@ -85,10 +91,18 @@ def tune(
     display = Display()
     with display.showing():
         generate_shown(get_task(task), display)
-    with isolation(level, card) as opened, display.showing(), Crew(workers) as crew:
-        study = {"num_trials": trials, "max_seconds": seconds, "storage": storage}
-        winner = _search(job, opened, out, study, crew, display)
-        retrained = _retrain(winner, seeds, opened, out, crew, display)
+    study = {"num_trials": trials, "max_seconds": seconds, "storage": storage}
+    if executor is None:
+        with isolation(level, card) as opened, display.showing(), Crew(workers) as crew:
+            winner = _search(job, opened, out, study, crew, display)
+            retrained = _retrain(winner, seeds, opened, out, crew, display)
+    else:
+        from lra_design.cli.spread import Spread, opened_executor
+
+        with opened_executor(executor, workers) as there, display.showing():
+            spread = Spread(there, level, out, display)
+            winner = spread.search(job, study, workers)
+            retrained = spread.retrain(winner, seeds)
     assert winner.tuning is not None, "the winner of a study has its ledger"
     click.echo(to_json(winner.tuning, indent=2) if as_json else summary(winner, retrained, out))
 

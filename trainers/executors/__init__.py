@@ -9,7 +9,14 @@ batch system; `opening` opens the one that a caller names.
 from trainers.executors.folder import read_progress
 from trainers.executors.grid import raise_failure, run_jobs
 from trainers.executors.opening import open_executor
-from trainers.executors.protocol import Assignment, Executor, State, TrainSpec, WorkSpec
+from trainers.executors.protocol import (
+    Assignment,
+    Executor,
+    State,
+    TrainSpec,
+    WorkSpec,
+    training,
+)
 
 __all__ = [
     "Assignment",
@@ -21,4 +28,5 @@ __all__ = [
     "raise_failure",
     "read_progress",
     "run_jobs",
+    "training",
 ]

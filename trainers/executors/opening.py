@@ -17,8 +17,11 @@ def open_executor(address: str, num_jobs: int) -> Executor:
 
     local               processes of this machine, num_jobs at a time
     local?cards=0,1     a process for each of these GPUs
+    ray                 the Ray cluster that RAY_ADDRESS names, or one of this machine alone
+    ray://host:10001    another one; ray?cpus=2&gpus=1: what each job needs
+    slurm?partition=p   batch jobs; see `trainers.executors.slurm.SlurmOptions` for the rest
 
-    Raises UsageError for an address that is none.
+    Raises UsageError for an address that is none, HarnessError for one that cannot be reached.
     """
     parts = urlsplit(address)
     name = parts.scheme or parts.path
@@ -41,7 +44,35 @@ def _open_local(host: str, options: Options, num_jobs: int) -> Executor:
     return LocalExecutor(num_jobs, cards)
 
 
+def _open_ray(host: str, options: Options, num_jobs: int) -> Executor:
+    from trainers.executors.on_ray import RayExecutor
+
+    needs = {name: _number(name, options.get(name, default)) for name, default in _RAY.items()}
+    address = f"ray://{host}" if host else options.get("address")
+    return RayExecutor(address, num_cpus=needs["cpus"], num_gpus=needs["gpus"])
+
+
+def _open_slurm(host: str, options: Options, num_jobs: int) -> Executor:
+    from trainers.executors.slurm import SlurmExecutor, slurm_options
+
+    return SlurmExecutor(slurm_options(dict(options)))
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e6:
+        raise UsageError(f"{name}={text}: expected a number, as in {name}=1.")
+    return number
+
+
+_RAY = {"cpus": "1", "gpus": "0"}
+_SLURM = ("partition", "account", "qos", "cpus", "gpus", "memory", "minutes", "requeues", "cluster")
 Opener = Callable[[str, Options, int], Executor]
 _OPENERS: dict[str, tuple[Opener, tuple[str, ...]]] = {
     "local": (_open_local, ("cards",)),
+    "ray": (_open_ray, (*_RAY, "address")),
+    "slurm": (_open_slurm, _SLURM),
 }

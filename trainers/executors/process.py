@@ -46,6 +46,15 @@ def start(
         raise DataError(f"cannot start a job in {folder}: {error.strerror}.") from None
 
 
+def run(folder: str, ticket: str, environment: Mapping[str, str]) -> int:
+    """Run the job in `folder` to its end, on this machine, and return its exit code."""
+    job = start(Path(folder), ticket, environment)
+    try:
+        return job.wait()
+    finally:
+        end([job])
+
+
 def command(folder: Path, ticket: str) -> list[str]:
     """The command line of a job; what lies in the working folder is not imported."""
     return [sys.executable, "-P", "-m", "trainers.executors.work", str(folder), ticket]

@@ -72,6 +72,16 @@ class OpenStudy:
         with storage_faults():
             return self._study.get_trials(deepcopy=False)
 
+    def is_over(self) -> bool:
+        """Whether no trial may begin: all of them have, or the seconds are spent."""
+        return len(ledger.charged(self.trials())) >= self._protocol.num_trials or self._is_spent()
+
+    def is_complete(self) -> bool:
+        """Whether no trial may begin and none runs: workers have nothing left to do."""
+        from optuna.trial import TrialState
+
+        return self.is_over() and all(t.state != TrialState.RUNNING for t in self.trials())
+
     def bury(self, ticket: str, *, is_death: bool) -> None:
         """Have the running trials of a submission that is gone tried again, without waiting.
 
@@ -94,6 +104,10 @@ class OpenStudy:
         if written.best is None or written.best.run is None:
             raise CandidateFault("raised", f"none of {len(written.trials)} trials gave a score")
         return dataclasses.replace(read_run(self._folder / written.best.run), tuning=written)
+
+    def _is_spent(self) -> bool:
+        limit = self._protocol.max_seconds
+        return limit is not None and ledger.seconds_spent(self.trials()) >= limit
 
     def _refuse_running(self) -> None:
         from optuna.trial import TrialState

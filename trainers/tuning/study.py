@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,18 +99,23 @@ class Search(OpenStudy):
     def work(self, check: Callable[[], None] = lambda: None) -> None:
         """Run trials until there is none to begin; `check` is called often and may raise.
 
-        When it does, or when we are at fault, the trial is asked for again.
+        When it does, or when we are at fault, the trial is asked for again. One that somebody who
+        took us for dead has asked for again already is left to whoever has it now.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
+
         with storage_faults():
             while (trial := self._claim()) is not None:
-                self._run(trial, check)
+                with suppress(UpdateFinishedTrialError):
+                    self._run(trial, check)
+                check()
 
     def _claim(self) -> optuna.Trial | None:
         """The next trial, its values chosen; None when none may begin."""
         with alone(self._folder):
             reap(self._study)
             trials = self._study.get_trials(deepcopy=False)
-            if len(ledger.charged(trials)) >= self._protocol.num_trials or self._is_spent():
+            if self.is_over():
                 return None
             self._lay_out(trials)
             # Seeded by what is there, so that a resumed study does not draw the same again.
@@ -133,12 +139,6 @@ class Search(OpenStudy):
         """Let somebody else run the trial's values: an interruption is nobody's death."""
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         requeue(self._study, frozen, frozen.user_attrs.get(DEATHS, 0))
-
-    def _is_spent(self) -> bool:
-        limit = self._protocol.max_seconds
-        if limit is None:
-            return False
-        return ledger.seconds_spent(self._study.get_trials(deepcopy=False)) >= limit
 
     def _run(self, trial: optuna.Trial, check: Callable[[], None]) -> None:
         """Train a trial and tell its outcome."""

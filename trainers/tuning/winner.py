@@ -10,7 +10,7 @@ from lra_design.files import write_atomically
 from lra_design.records import Run, to_json
 from trainers.job import Job, run_id
 from trainers.referee import run_job
-from trainers.training import OnProgress, train
+from trainers.training import OnProgress, read_run, train
 
 
 def retrain(
@@ -20,9 +20,20 @@ def retrain(
 
     folder: of the study; the training lies in its `retrained_folder`.
     """
-    job = dataclasses.replace(run_job(winner), seed=seed)
+    job = retraining(winner, seed)
     place = retrained_folder(folder, job)
-    run = train(job, isolation, place, on_progress)
+    train(job, isolation, place, on_progress)
+    return add_ledger(winner, place)
+
+
+def retraining(winner: Run, seed: int) -> Job:
+    """What is asked of the winner's training with a seed of its own."""
+    return dataclasses.replace(run_job(winner), seed=seed)
+
+
+def add_ledger(winner: Run, place: Path) -> Run:
+    """The record of a retraining that has ended, with the ledger of the winner's study."""
+    run = read_run(place)
     if run.tuning != winner.tuning:
         run = dataclasses.replace(run, tuning=winner.tuning)
         write_atomically(place / "run.json", to_json(run, indent=2).encode())
