@@ -99,6 +99,7 @@ FLAGS = {
     "proxy": ["--json", "--mode"],
     "recipe": ["--json", "--variant"],
     "reproduce": [
+        "--device",
         "--executor",
         "--export",
         "--isolation",
