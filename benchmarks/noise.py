@@ -37,10 +37,11 @@ from mechanisms import REFERENCES, reference_source
 from tasks.registry import get_task
 from trainers.accuracy import labelled_split, measure_accuracy
 from trainers.batches import evaluation_batches
-from trainers.course import EVALUATION_TOKENS
+from trainers.device import hardware
+from trainers.evaluator import EVALUATION_TOKENS
 from trainers.fidelity import shortened
 from trainers.host import Host
-from trainers.job import Job, hardware, run_id, task_shape
+from trainers.job import Job, run_id, task_shape
 from trainers.loop import TrainingLoop
 from trainers.recipes import get_recipe
 from trainers.referee import score_run
