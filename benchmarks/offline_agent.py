@@ -20,6 +20,7 @@ from lra_design.cli.judging import Judging
 from lra_design.cli.ladder import Ladder
 from lra_design.cli.options import workers_available
 from lra_design.cli.run_folder import DesignSettings, RunFolder
+from lra_design.records import Budget
 
 
 def main(num_seeds: int, num_attempts: int) -> None:
@@ -39,9 +40,8 @@ def main(num_seeds: int, num_attempts: int) -> None:
                 probes=PROBES,
                 scale="smoke",
                 mode="causal",
-                agent="evolution",
                 agent_seed=seed,
-                num_attempts=num_attempts,
+                budget=Budget(attempts=num_attempts),
                 num_seeds=1,
                 isolation="standard",
             )

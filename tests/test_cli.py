@@ -56,22 +56,37 @@ FLAGS = {
     "board": ["--json", "--page"],
     "design": [
         "--agent",
+        "--agent-network",
         "--agent-seed",
         "--attempts",
         "--device",
         "--isolation",
         "--json",
+        "--llm",
+        "--max-device-seconds",
+        "--max-dollars",
+        "--max-hours",
+        "--max-tokens",
         "--mode",
         "--new",
+        "--operators",
         "--out",
+        "--policy",
+        "--preset",
         "--scale",
         "--seeds",
         "--task",
         "--unsafe-no-sandbox",
+        "--whole-files",
         "--workers",
     ],
     "compare": ["--board", "--json", "--split", "--task"],
     "explain": ["--json"],
+    "journal": [],
+    "journal diff": [],
+    "journal export": ["--output", "-o"],
+    "journal show": ["--json"],
+    "journal tree": [],
     "mechanisms": ["--board", "--json"],
     "nearest": ["--isolation", "--json", "--mode", "--unsafe-no-sandbox"],
     "new": ["--bidirectional", "--out"],
@@ -84,6 +99,7 @@ FLAGS = {
     "proxy": ["--json", "--mode"],
     "recipe": ["--json", "--variant"],
     "reproduce": [
+        "--device",
         "--executor",
         "--export",
         "--isolation",
@@ -348,6 +364,18 @@ def test_a_twin_is_scored_beside_the_run(
 
 
 REFERENCES = ("softmax", "mean")
+DELAYED = """from lra_design import Mechanism
+from torch import nn
+
+
+class Delayed(Mechanism):
+    def __init__(self, config):
+        super().__init__(config)
+        self.now = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x, key_padding_mask=None):
+        return self.now(x)
+"""
 
 
 def design(folder: Path, *more: str) -> int:
@@ -368,7 +396,7 @@ def test_a_design_run_from_end_to_end(
     assert "softmax" in printed.out
     assert f"page: {folder / 'board.html'}" in printed.out
 
-    attempts = Journal(folder / "attempts.jsonl").attempts()
+    attempts = Journal(folder / "journal.sqlite").attempts()
     runs = Store(folder / "board").runs()
     assert len(attempts) == 2
     assert {run.name for run in runs if run.origin == "reference"} == set(REFERENCES)
@@ -380,18 +408,82 @@ def test_a_design_run_from_end_to_end(
     # what an agent is told holds nothing of a test split
     assert {s.split for a in attempts for s in a.feedback.scores} == {"validation"}
     test_hashes = {run.test.split_hash for run in runs if run.test}
-    journal = (folder / "attempts.jsonl").read_text()
-    assert not any(test_hash in journal for test_hash in test_hashes)
+    journal = (folder / "journal.sqlite").read_bytes()
+    assert not any(test_hash.encode() in journal for test_hash in test_hashes)
 
     # the same again: everything is read, nothing repeated
     assert design(folder, "--json") == 0
     assert "resumed: 2 attempts" in capsys.readouterr().err
     assert Store(folder / "board").runs() == runs
-    assert Journal(folder / "attempts.jsonl").attempts() == attempts
+    assert Journal(folder / "journal.sqlite").attempts() == attempts
 
     # other settings: refused, or another run beside it
     assert design(folder, "--agent-seed", "7") == 2
     assert "agent_seed 0 there, 7 asked" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_llm_designs_and_is_told_nothing_of_a_test_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "FEW", ("mean",))
+    draft = f"--- answer ---\n## Change\na draft\n## File\n```python\n{DELAYED}```\n"
+    edit = "<<<<<<< SEARCH\n        return self.now(x)\n=======\n        return -self.now(x)\n"
+    improve = f"--- answer ---\n## Change\na sign\n## Edits\n{edit}>>>>>>> REPLACE\n"
+    script = tmp_path / "answers.txt"
+    script.write_text(draft + improve)
+    folder = tmp_path / "run"
+    asked = ["--llm", f"scripted:{script}", "--policy", "greedy:num_drafts=1", "--workers", "1"]
+    assert design(folder, *asked) == 0
+    printed = capsys.readouterr()
+    assert "2 attempts, 2 judged" in printed.err
+    attempts = Journal(folder / "journal.sqlite").attempts()
+    assert [attempt.proposal.operator for attempt in attempts] == ["draft", "improve"]
+    assert attempts[1].proposal.parts == ("Delayed.forward changed",)
+    tests = [run.test for run in Store(folder / "board").runs() if run.test]
+    assert tests
+    journal = (folder / "journal.sqlite").read_bytes()
+    assert not any(test.split_hash.encode() in journal for test in tests)
+    assert run(["journal", "show", str(folder), "1"]) == 0
+    assert "# Improve the parent" in capsys.readouterr().out
+    assert design(folder, *asked) == 0  # all of it is read: the script is used up
+    assert Journal(folder / "journal.sqlite").attempts() == attempts
+
+
+@pytest.mark.slow
+def test_a_program_designs_behind_the_walls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "FEW", ("mean",))
+    folder = tmp_path / "run"
+    program = ROOT / "examples" / "agents" / "delays.py"
+    command = ["--agent", f"python {program}", "--attempts", "9"]
+    assert run(["design", "--seeds", "1", "--out", str(folder), *command]) == 0
+    assert "6 attempts, 5 judged" in capsys.readouterr().err  # the submission is known already
+    attempts = Journal(folder / "journal.sqlite").attempts()
+    assert [attempt.proposal.operator for attempt in attempts] == [*["evaluate"] * 5, "submit"]
+    (winner,) = {run.source for run in Store(folder / "board").runs() if run.agent}
+    assert winner == attempts[-1].proposal.source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--policy", "gredy"], "Did you mean 'greedy'?"),
+        (["--policy", "greedy:drafts=3"], "num_drafts"),
+        (["--policy", "greedy", "--operators", "draft,imprve"], "Did you mean 'improve'?"),
+        (["--operators", "draft"], "is an agent of its own"),
+        (["--whole-files"], "name one with --llm"),
+        (["--agent", "true", "--llm", "scripted:x"], "does all by itself"),
+        (["--agent-network", "api.example.org"], "name its command with --agent"),
+    ],
+)
+def test_an_agent_that_cannot_be_is_refused_at_once(
+    tmp_path: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["design", "--out", str(tmp_path / "run"), *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -417,7 +509,7 @@ def test_ctrl_c_loses_nothing_that_finished(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 130
     assert "the same command goes on" in rest
     assert "Traceback" not in rest
-    attempts = Journal(folder / "attempts.jsonl").attempts()
+    attempts = Journal(folder / "journal.sqlite").attempts()
     assert 1 <= len(attempts) < 40
 
 

@@ -6,90 +6,30 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from landscape import (
+    TASKS,
+    feedback_with,
+    finished,
+    is_delay_capable,
+    is_recall_capable,
+    noisy_accuracies,
+    score_of,
+)
 
 from agent_sandbox.agents.evolution import RegularisedEvolution
-from agent_sandbox.agents.grammar import KERNELS, Branch, Genome, genome_from_notes
-from agent_sandbox.agents.search import hash_source
+from agent_sandbox.agents.grammar import KERNELS, Genome, genome_from_notes
 from lra_design.errors import RecordError
-from lra_design.records import Attempt, Feedback, Proposal, Score, ValidationReport, Versions
-
-TASKS = ("recall", "copying", "delay")
-
-
-def feedback_of(source: str, accuracies: Sequence[float]) -> Feedback:
-    """Feedback with one validation score per accuracy; without any, of a failed attempt."""
-    report = ValidationReport(
-        mechanism="Rendered",
-        source_hash=hash_source(source),
-        mode="causal",
-        findings=(),
-        checks=(),
-        num_parameters=7,
-        battery="full",
-        scaling=None,
-        search_space={},
-        replay_token="",
-        seconds=0.0,
-        isolation=None,
-        versions=Versions(lra_design="0", contract="1", python="3", torch="2"),
-    )
-    scores = tuple(
-        Score(
-            task=task,
-            split="validation",
-            split_hash="",
-            accuracy=accuracy,
-            num_examples=11,
-            num_labels=11,
-        )
-        for task, accuracy in zip(TASKS, accuracies, strict=False)
-    )
-    return Feedback(report=report, scores=scores)
+from lra_design.records import Attempt, Proposal
 
 
 def attempt_of(index: int, proposal: Proposal, accuracies: Sequence[float]) -> Attempt:
-    return Attempt(
-        index=index,
-        source_hash=hash_source(proposal.source),
-        proposal=proposal,
-        feedback=feedback_of(proposal.source, accuracies),
-        created_at="",
-    )
+    """An attempt with one validation score per accuracy; without any, a failed one."""
+    scores = [score_of(task, accuracy) for task, accuracy in zip(TASKS, accuracies, strict=False)]
+    return finished(index, proposal, lambda *_: feedback_with(proposal.source, scores))
 
 
 def genome_of(proposal: Proposal) -> Genome:
     return genome_from_notes(proposal.notes["genome"])
-
-
-def is_recall_capable(branch: Branch) -> bool:
-    kernel = branch.kernel
-    return kernel.name == "softmax attention" and "all positions" in kernel.choices
-
-
-def is_delay_capable(branch: Branch) -> bool:
-    kernel = branch.kernel
-    return kernel.name == "long convolution" and "exponential decays" not in kernel.choices
-
-
-def ability(branch: Branch) -> tuple[float, float, float]:
-    """A stand-in for training: what one branch scores alone on recall, copying and delay."""
-    if is_recall_capable(branch):
-        return 1.0, 0.85, 0.21
-    if is_delay_capable(branch):
-        return 0.08, 0.58, 0.98
-    return {
-        "softmax attention": (0.15, 0.4, 0.21),
-        "linear attention": (0.3, 0.5, 0.2),
-        "long convolution": (0.08, 0.4, 0.3),
-        "gated recurrence": (0.1, 0.45, 0.3),
-        "delays": (0.08, 0.3, 0.45),
-        "mean": (0.05, 0.25, 0.1),
-    }[branch.kernel.name]
-
-
-def noisy_accuracies(genome: Genome, rng: random.Random) -> list[float]:
-    best = [max(scores) for scores in zip(*map(ability, genome.branches), strict=True)]
-    return [min(1.0, max(0.0, score + rng.gauss(0.0, 0.03))) for score in best]
 
 
 def run_search(seed: int, num_attempts: int, batch_size: int) -> list[Attempt]:

@@ -13,7 +13,7 @@ from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.run_folder import DesignSettings, RunFolder, opened
 from lra_design.errors import UsageError
-from lra_design.records import Finding
+from lra_design.records import Budget, Finding
 from mechanisms import reference_source
 from trainers.recipes import RECIPES, Recipe
 
@@ -22,9 +22,8 @@ SETTINGS = DesignSettings(
     probes=("recall-probe", "delay-probe"),
     scale="smoke",
     mode="causal",
-    agent="evolution",
     agent_seed=0,
-    num_attempts=1,
+    budget=Budget(attempts=1),
     num_seeds=1,
     isolation="standard",
 )

@@ -19,16 +19,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_sandbox.agents.grammar import (
-    KERNELS,
-    Genome,
-    draw_branch,
-    genome_from_notes,
-    genome_to_notes,
-)
-from agent_sandbox.agents.render import render
+from agent_sandbox.agents.grammar import KERNELS, Genome, draw_branch
+from agent_sandbox.agents.operators.grammar import genome_of, propose_genome
 from agent_sandbox.agents.variation import cross, mutate
-from lra_design.errors import RecordError, UsageError
+from lra_design.errors import UsageError
 from lra_design.records import Attempt, Proposal
 
 _MAX_TRIES = 200
@@ -106,7 +100,7 @@ class RegularisedEvolution:
         order = list(KERNELS)
         random.Random(f"{self._seed}/order").shuffle(order)
         genome = Genome(branches=(draw_branch(rng, order[index % len(order)]),))
-        return _proposal(genome, f"first draw: {genome}", "draft")
+        return propose_genome(genome, f"first draw: {genome}", "draft")
 
     def _child(self, rng: random.Random, members: Sequence[_Member]) -> Proposal:
         parent = max(self._sample(rng, members), key=lambda member: member.fitness)
@@ -115,9 +109,9 @@ class RegularisedEvolution:
             other = max(self._sample(rng, others), key=parent.complement)
             crossed = cross(rng, parent.genome, other.genome)
             parents = (parent.source_hash, other.source_hash)
-            return _proposal(crossed.genome, crossed.change, "crossover", parents)
+            return propose_genome(crossed.genome, crossed.change, "crossover", parents)
         mutated = mutate(rng, parent.genome)
-        return _proposal(mutated.genome, mutated.change, "mutate", (parent.source_hash,))
+        return propose_genome(mutated.genome, mutated.change, "mutate", (parent.source_hash,))
 
     def _sample(self, rng: random.Random, members: Sequence[_Member]) -> list[_Member]:
         return rng.sample(members, min(self._sample_size, len(members)))
@@ -130,26 +124,5 @@ def _members(history: Sequence[Attempt]) -> list[_Member]:
         fitness = attempt.feedback.mean_accuracy
         if fitness is not None:
             scores = {score.task: score.accuracy for score in attempt.feedback.scores}
-            members.append(_Member(_genome(attempt), attempt.source_hash, fitness, scores))
+            members.append(_Member(genome_of(attempt), attempt.source_hash, fitness, scores))
     return members
-
-
-def _genome(attempt: Attempt) -> Genome:
-    if "genome" not in attempt.proposal.notes:
-        raise RecordError(
-            f"expected a genome in the notes of attempt {attempt.index}, found "
-            f"{sorted(attempt.proposal.notes)}. Another agent wrote this journal: start a new one."
-        )
-    return genome_from_notes(attempt.proposal.notes["genome"])
-
-
-def _proposal(
-    genome: Genome, change: str, operator: str, parents: tuple[str, ...] = ()
-) -> Proposal:
-    return Proposal(
-        source=render(genome),
-        change=change,
-        operator=operator,
-        parents=parents,
-        notes={"genome": genome_to_notes(genome)},
-    )

@@ -131,6 +131,11 @@ def genome_from_notes(notes: object) -> Genome:
     return from_json(Genome, json.dumps(notes))
 
 
+def plainest_kernel(name: str) -> Kernel:
+    """The kernel `name` with the plainest of each option."""
+    return Kernel(name=name, choices=tuple(values[0] for values in KERNELS[name].values()))
+
+
 def draw_kernel(rng: random.Random, name: str) -> Kernel:
     """The kernel `name`: each option is the plainest half of the time, else any."""
     choices = tuple(

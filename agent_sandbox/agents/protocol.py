@@ -15,8 +15,10 @@ class Agent(Protocol):
     def name(self) -> str:
         """Shown beside the candidates it wrote, `evolution-s7`."""
 
-    def propose(self, history: Sequence[Attempt], pending: Sequence[Proposal] = ()) -> Proposal:
-        """The next candidate.
+    def propose(
+        self, history: Sequence[Attempt], pending: Sequence[Proposal] = ()
+    ) -> Proposal | None:
+        """The next candidate; None when there will be none, whatever becomes of `pending`.
 
         history: every finished attempt, oldest first. pending: proposals that are being evaluated
         and have no feedback yet, oldest first. Given the same two, a reproducible agent proposes

@@ -1,13 +1,14 @@
 """How one genome becomes another: each operator changes exactly one thing and says which.
 
-`mutate` draws one of six changes; `cross` takes one branch of another genome. Both return the new
-genome with a description of the change in one line, for the journal and its reader.
+`mutate` draws one of seven changes; `cross` takes one branch of another genome; `simplify` takes
+something away. Each returns the new genome with a description of the change in one line, for the
+journal and its reader.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from agent_sandbox.agents.grammar import (
@@ -18,6 +19,7 @@ from agent_sandbox.agents.grammar import (
     Genome,
     draw_branch,
     draw_kernel,
+    plainest_kernel,
     with_branch,
     with_changed_branch,
     without_branch,
@@ -49,6 +51,35 @@ def cross(rng: random.Random, genome: Genome, other: Genome) -> Variation:
     index = rng.randrange(len(genome.branches))
     change = f"branch {index + 1}: {genome.branches[index]} -> {branch}, of the other"
     return Variation(with_changed_branch(genome, index, branch), change)
+
+
+def simplify(rng: random.Random, genome: Genome) -> Variation:
+    """The genome without one thing: a branch, an extra, a norm, or what an option adds.
+
+    The plainest genome comes back as it was.
+    """
+    simpler = list(_simpler(genome))
+    return rng.choice(simpler) if simpler else Variation(genome, "nothing to take away")
+
+
+def _simpler(genome: Genome) -> Iterator[Variation]:
+    """Every genome that has one thing less."""
+    if genome.norm != "none":
+        yield Variation(replace(genome, norm="none"), f"norm: {genome.norm} -> none")
+    for index, branch in enumerate(genome.branches):
+        place = f"branch {index + 1}"
+        if len(genome.branches) > 1:
+            yield Variation(without_branch(genome, index), f"removed {place}: {branch}")
+        if branch.short_convolution:
+            bare = with_changed_branch(genome, index, replace(branch, short_convolution=False))
+            yield Variation(bare, f"removed the short convolution of {place}")
+        if branch.output_gate:
+            bare = with_changed_branch(genome, index, replace(branch, output_gate=False))
+            yield Variation(bare, f"removed the output gate of {place}")
+        plain = replace(branch, kernel=plainest_kernel(branch.kernel.name))
+        if plain != branch:
+            change = f"{place}: {branch.kernel} -> {plain.kernel}"
+            yield Variation(with_changed_branch(genome, index, plain), change)
 
 
 def _swap_kernel(rng: random.Random, genome: Genome) -> Variation:

@@ -18,6 +18,7 @@ from lra_design.cli.compare import compare
 from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
+from lra_design.cli.journal import journal
 from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
@@ -57,6 +58,7 @@ for command in (
     tune,
     screen,
     design,
+    journal,
     board,
     compare,
     noise,

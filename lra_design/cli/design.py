@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lra_design.cli.agents import EVOLUTION, agent_options, check_agent, make_budget
 from lra_design.cli.options import (
     device_option,
     isolation,
@@ -37,17 +38,7 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 @click.option("--task", default="listops-mini", show_default=True, help="Id of the task.")
 @scale_option
 @mode_option
-@click.option(
-    "--agent",
-    type=click.Choice(["evolution"]),
-    default="evolution",
-    show_default=True,
-    help="Who writes: `evolution` needs neither network nor key.",
-)
-@click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--attempts", type=click.IntRange(1), default=12, show_default=True, help="Candidates to write."
-)
+@agent_options
 @click.option(
     "--seeds",
     type=click.IntRange(1),
@@ -77,9 +68,19 @@ def design(
     task: str,
     scale: Literal["smoke", "small", "full"],
     mode: Literal["causal", "bidirectional"],
-    agent: str,
+    agent: str | None,
+    agent_network: str | None,
+    llm: str | None,
+    policy: str | None,
+    operators: str | None,
+    whole_files: bool,
+    preset: str | None,
+    attempts: int | None,
+    max_hours: float | None,
+    max_device_seconds: float | None,
+    max_tokens: int | None,
+    max_dollars: float | None,
     agent_seed: int,
-    attempts: int,
     seeds: int,
     workers: int,
     out: Path,
@@ -112,12 +113,20 @@ def design(
         scale=scale,
         mode=mode,
         agent=agent,
+        agent_network=tuple(agent_network.split(",")) if agent_network else (),
+        llm=llm,
+        policy=policy or ("greedy" if llm else EVOLUTION),
+        operators=None if operators is None else tuple(operators.split(",")),
+        whole_files=whole_files,
         agent_seed=agent_seed,
-        num_attempts=attempts,
+        budget=make_budget(
+            preset, attempts, max_hours, max_device_seconds, max_tokens, max_dollars
+        ),
         num_seeds=seeds,
         isolation=level,
         device=device_of(card),
     )
+    check_agent(settings)
     display = Display()
     with (
         opened(out, settings, new=new) as folder,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent_sandbox.agents.evolution import RegularisedEvolution
 from agent_sandbox.agents.journal import Journal
-from agent_sandbox.agents.search import Event, search
+from agent_sandbox.agents.search import Event, search, total_spent
+from lra_design.cli.agents import DEFAULT_ATTEMPTS, opened_agent
 from lra_design.cli.design import NUM_FINALISTS
 from lra_design.cli.display import Display, Stage
+from lra_design.cli.external import submitted
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.files import write_atomically
-from lra_design.records import Attempt, Feedback, Finding, Run
+from lra_design.records import Attempt, Feedback, Finding, Run, Spending
 from mechanisms import FEW, reference_source
 from tasks.registry import get_task
 from trainers.recipes import get_recipe
@@ -26,9 +27,7 @@ class Ladder:
         self._judging = judging
         self._settings = judging.settings
         self._display = display
-        self._agent = RegularisedEvolution(
-            self._settings.agent_seed, num_drafts=min(10, 1 + self._settings.num_attempts // 2)
-        )
+        self._agent_name = ""
         self._references = [Entrant(name, reference_source(name)) for name in FEW]
 
     def climb(self) -> None:
@@ -41,7 +40,8 @@ class Ladder:
     def search_on_probes(self) -> tuple[dict[str, Feedback], list[Attempt]]:
         """The first rung: what the references reach, by name, and every attempt of the agent."""
         self._prepare_data()
-        return self._try_references(), self._search()
+        references = self._try_references()
+        return references, self._search(_shelf(references))
 
     def _prepare_data(self) -> None:
         names = (*self._settings.probes, self._settings.task)
@@ -66,25 +66,32 @@ class Ladder:
                 self._display.say(f"{reference.name}\n  {_outcome(feedback)}")
         return feedbacks
 
-    def _search(self) -> list[Attempt]:
-        """Let the agent write until its attempts are spent."""
-        number = self._settings.num_attempts
-        title = f"{self._agent.name} writes {number} candidates"
-        with self._display.stage(title, self._probe_steps(number)) as stage:
-            return search(
-                self._agent,
-                lambda sources: self._evaluate(sources, stage),
-                Journal(self._judging.folder.journal),
-                num_attempts=number,
-                batch_size=self._judging.crew.num_workers,
-                on_event=self._show_event,
-            )
+    def _search(self, shelf: str) -> list[Attempt]:
+        """Let the agent write until its budget is spent."""
+        number = self._settings.budget.attempts
+        with opened_agent(self._judging, shelf) as opened:
+            self._agent_name = opened.agent.name
+            title = f"{self._agent_name} writes {number or 'its'} candidates"
+            with self._display.stage(title, self._probe_steps(number or DEFAULT_ATTEMPTS)) as stage:
+                attempts = search(
+                    opened.agent,
+                    lambda sources: self._evaluate(sources, stage),
+                    Journal(self._judging.folder.journal),
+                    budget=self._settings.budget,
+                    batch_size=opened.batch_size,
+                    on_event=self._show_event,
+                    llm_spending=opened.spending,
+                )
+            opened.finish(attempts)
+        self._display.say(f"spent: {_spent(total_spent(attempts))}")
+        return attempts
 
     def _evaluate(self, sources: Sequence[str], stage: Stage) -> Iterator[Feedback]:
         return self._judging.evaluate([self._entrant(source) for source in sources], stage)
 
-    def _entrant(self, source: str) -> Entrant:
-        return Entrant(_title(source), source, self._agent.name, self._settings.num_attempts)
+    def _entrant(self, source: str, num_attempts: int = 1) -> Entrant:
+        """num_attempts: from how many it was chosen."""
+        return Entrant(_title(source), source, self._agent_name, num_attempts)
 
     def _show_event(self, event: Event) -> None:
         if event.kind == "resumed":
@@ -96,6 +103,8 @@ class Ladder:
                 f"attempt {event.index}  {event.proposal.operator}: {event.proposal.change}\n"
                 f"  {path}"
             )
+        if event.kind == "ended":
+            self._display.say(f"the search has ended: {event.reason}")
         if event.attempt is not None:
             self._display.say(f"attempt {event.index}\n  {_outcome(event.attempt.feedback)}")
 
@@ -104,7 +113,10 @@ class Ladder:
     ) -> None:
         means = {name: feedback.mean_accuracy or 0.0 for name, feedback in references.items()}
         strongest = max(means, key=lambda name: means[name])
-        best = max(attempts, key=_fitness)
+        best = max(attempts, key=_fitness, default=None)
+        if best is None:
+            self._display.say("\nThe agent proposed nothing.")
+            return
         num_valid = sum(attempt.feedback.report.valid for attempt in attempts)
         self._display.say(
             f"\n{num_valid} of {len(attempts)} candidates are valid. Best mean over the probes: "
@@ -114,10 +126,11 @@ class Ladder:
 
     def _choose(self, attempts: Sequence[Attempt]) -> Entrant | None:
         """The finalist with the best validation accuracy on the task; None without any."""
-        scored = [attempt for attempt in attempts if attempt.feedback.scores]
+        wanted = submitted(attempts) or attempts
+        scored = [attempt for attempt in wanted if attempt.feedback.scores]
         distinct = {attempt.proposal.source: attempt for attempt in scored}
         leaders = sorted(distinct.values(), key=_fitness, reverse=True)[:NUM_FINALISTS]
-        finalists = [self._entrant(attempt.proposal.source) for attempt in leaders]
+        finalists = [self._entrant(attempt.proposal.source, len(attempts)) for attempt in leaders]
         runs = dict(zip(finalists, self._train(finalists), strict=True))
         best = max(runs, key=lambda entrant: _validation(runs[entrant]), default=None)
         return best if best is not None and isinstance(runs[best], Run) else None
@@ -154,6 +167,25 @@ class Ladder:
             for job, future in zip(jobs, futures, strict=True):
                 line = _run_line(future.result())
                 self._display.say(f"{job.name}, seed {job.seed}\n  {line}")
+
+
+def _shelf(references: dict[str, Feedback]) -> str:
+    """What the references reach on the probes, for an llm."""
+    return "\n".join(f"- {name}: {_outcome(feedback)}" for name, feedback in references.items())
+
+
+def _spent(spending: Spending) -> str:
+    """What a search took, in a line; a figure that is not known is left out."""
+    parts = [
+        f"{spending.attempts} attempts",
+        f"{spending.evaluations} judged",
+        f"{spending.wall_seconds:.0f} s by the clock",
+        f"{spending.device_seconds:.0f} s of devices",
+    ]
+    if spending.tokens:
+        parts.append(f"{spending.tokens} tokens")
+        parts.append("cost not known" if spending.dollars is None else f"${spending.dollars:.2f}")
+    return ", ".join(parts)
 
 
 def _title(source: str) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
-from lra_design.records import Device, Level, from_json, record, to_json
+from lra_design.records import Budget, Device, Level, from_json, record, to_json
 
 
 @record
@@ -23,9 +23,19 @@ class DesignSettings:
     probes: tuple[str, ...]
     scale: Literal["smoke", "small", "full"]
     mode: Literal["causal", "bidirectional"]
-    agent: str
+    agent: str | None = None
+    """The command of a program that writes; None: what stands below does."""
+    agent_network: tuple[str, ...] = ()
+    """What it has to reach, as it was said: it runs outside the walls then, and nothing checks."""
+    llm: str | None = None
+    """As `open_llm` takes it; None: the grammar writes."""
+    policy: str = "evolution"
+    """As `get_policy` takes it, or the built-in agent's name."""
+    operators: tuple[str, ...] | None = None
+    """What the agent may do; None: all that it can."""
+    whole_files: bool = False
     agent_seed: int
-    num_attempts: int
+    budget: Budget
     num_seeds: int
     isolation: Level
     device: Device = "cpu"
@@ -40,8 +50,18 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """Every attempt, one line each."""
-        return self.path / "attempts.jsonl"
+        """Every attempt."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def workspace(self) -> Path:
+        """Where a program of somebody else writes."""
+        return self.path / "workspace"
+
+    @property
+    def agent_log(self) -> Path:
+        """What that program printed."""
+        return self.path / "agent.log"
 
     @property
     def board(self) -> Path:

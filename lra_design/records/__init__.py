@@ -5,6 +5,12 @@ from lra_design.records.attempts import (
     Feedback,
     Proposal,
 )
+from lra_design.records.budgets import (
+    NOTHING,
+    PRESETS,
+    Budget,
+    Spending,
+)
 from lra_design.records.configs import (
     HostConfig,
     TrainConfig,
@@ -48,7 +54,10 @@ from lra_design.records.validation import (
 )
 
 __all__ = [
+    "NOTHING",
+    "PRESETS",
     "Attempt",
+    "Budget",
     "CheckRun",
     "Device",
     "Divergence",
@@ -69,6 +78,7 @@ __all__ = [
     "Scaling",
     "ScalingPoint",
     "Score",
+    "Spending",
     "Tier",
     "TrainConfig",
     "Trial",

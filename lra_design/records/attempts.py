@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
+from lra_design.records.budgets import Spending
 from lra_design.records.runs import Score
 from lra_design.records.serialised import record
 from lra_design.records.validation import Finding, ValidationReport
@@ -40,16 +41,22 @@ class Proposal:
     """What made it: `draft`, `mutate`, `crossover`."""
     parents: tuple[str, ...] = ()
     """Source hashes."""
+    parts: tuple[str, ...] = ()
+    """What the change touches: `Gated.forward changed`. Empty without a parent."""
     notes: dict[str, Any] = field(default_factory=dict)
     """The agent's own; returned to it in the history."""
 
 
 @record
 class Attempt:
-    """A proposal and what became of it: one line of the journal."""
+    """A proposal and what became of it: one row of the journal."""
 
     index: int
     source_hash: str
+    code_hash: str
+    """Equal for sources that differ in comments, layout and the like alone."""
     proposal: Proposal
     feedback: Feedback
     created_at: str
+    spent: Spending
+    """On this attempt alone."""

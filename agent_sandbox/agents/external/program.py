@@ -1,0 +1,128 @@
+"""The process of an external agent: behind the walls, or outside them when it needs the network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from agent_sandbox.isolation import open_isolation
+from agent_sandbox.isolation.script import Errand, run_script
+from lra_design.errors import CandidateFault, HarnessError
+from lra_design.records import Level, Limits
+
+SHELL = "/bin/sh"
+GRACE_SECONDS = 10.0
+"""For a program to end by itself when nothing is answered any more."""
+LIMITS = Limits(
+    memory_bytes=8 * 1024**3,
+    output_bytes=64 * 1024**2,
+    num_threads=256,
+    wall_seconds=48 * 3600.0,
+    num_processes=256,
+)
+
+
+class WalledProgram:
+    """A shell command in profile `train`: no network, and nothing writable but its workspace."""
+
+    def __init__(self, command: str, workspace: Path, level: Level, log: Path) -> None:
+        """Files that the command names may be read. Raises HarnessError when there are no walls."""
+        words = (Path(word) for word in shlex.split(command))
+        readable = [word.resolve() for word in words if word.exists()]
+        self._isolation = open_isolation(
+            level, profile="train", readable=readable, scratch=workspace.resolve()
+        )
+        folders = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        line = f"PATH={shlex.quote(folders)}; export PATH; {command}"
+        self._errand = Errand(python=SHELL, script=Path("-c"), arguments=[line], executes=True)
+        self._workspace = workspace.resolve()
+        self._log = log.open("ab")
+        self._end: str | None = None
+        self._fault: HarnessError | None = None
+        self._thread = threading.Thread(target=self._run, name="external-agent", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.join(0.0 if kind else GRACE_SECONDS)
+        self._isolation.close()
+        self._thread.join()
+        self._log.close()
+
+    def ended(self) -> str | None:
+        """How it ended; None while it runs. Raises HarnessError when the walls failed."""
+        if self._fault is not None:
+            raise self._fault
+        return self._end
+
+    def _run(self) -> None:
+        try:
+            code = run_script(self._isolation, self._errand, LIMITS, self._workspace, self._write)
+            self._end = _how(code)
+        except CandidateFault as fault:
+            self._end = f"the program was ended: {fault.kind}: {fault.detail}"
+        except HarnessError as fault:
+            self._fault = fault
+
+    def _write(self, printed: bytes) -> None:
+        self._log.write(printed)
+        self._log.flush()
+
+
+class OpenProgram:
+    """A shell command with the user's own rights and network, in a process group of its own."""
+
+    def __init__(self, command: str, workspace: Path, log: Path) -> None:
+        self._command = command
+        self._workspace = workspace
+        self._log: IO[bytes] = log.open("ab")
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [SHELL, "-c", self._command],
+            cwd=self._workspace,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.0 if kind else GRACE_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._log.close()
+
+    def ended(self) -> str | None:
+        """How it ended; None while it runs."""
+        code = self._process.poll()
+        return None if code is None else _how(code)
+
+
+def _how(code: int) -> str:
+    return f"the program ended {f'by signal {-code}' if code < 0 else f'with exit code {code}'}"

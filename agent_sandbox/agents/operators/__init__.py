@@ -1,0 +1,1 @@
+"""What turns earlier attempts into a new one: the operators that a search policy may ask for."""

@@ -1,0 +1,246 @@
+"""The agent of a design run: who writes, how it searches, what it may do and what it may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lra_design.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from agent_sandbox.agents.journal import Journal
+    from agent_sandbox.agents.operators.protocol import OperatorSet
+    from agent_sandbox.agents.prompts import Briefing
+    from agent_sandbox.agents.protocol import Agent
+    from agent_sandbox.agents.search import LLMSpending
+    from lra_design.cli.judging import Judging
+    from lra_design.cli.run_folder import DesignSettings
+    from lra_design.records import Attempt, Budget, ValidationReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+EVOLUTION = "evolution"
+"""The built-in agent: regularised evolution over the grammar."""
+DEFAULT_ATTEMPTS = 12
+REFLECTION_SEED = 0
+"""Of the validator in `reflect`: the same source gets the same report, before a crash and after."""
+
+
+def agent_options(command: F) -> F:
+    """Which agent writes, and what it may spend."""
+    options = (
+        click.option(
+            "--agent",
+            metavar="COMMAND",
+            help="A program that writes, in place of all below: it gets a workspace with a brief "
+            "and a desk to ask at, behind the walls of a candidate.",
+        ),
+        click.option(
+            "--agent-network",
+            metavar="HOSTS",
+            help="What the program has to reach, separated by commas, for the record. It then runs "
+            "outside the walls, with your rights.",
+        ),
+        click.option(
+            "--llm",
+            metavar="NAME",
+            help="Who writes: anthropic:NAME, openai:NAME, openai:NAME@ADDRESS, replay:FILE or "
+            "scripted:FILE. Without it the grammar writes, which needs neither network nor key.",
+        ),
+        click.option(
+            "--policy",
+            metavar="NAME",
+            help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, with "
+            "options as in greedy:num_drafts=3.  [default: greedy with an llm, else `evolution`, "
+            "the built-in agent]",
+        ),
+        click.option(
+            "--operators",
+            metavar="LIST",
+            help="What it may do, of draft,improve,debug,crossover,simplify,reflect.  "
+            "[default: all that it can]",
+        ),
+        click.option(
+            "--whole-files", is_flag=True, help="The llm rewrites files instead of editing them."
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["study"]),
+            help="Bounds of a published study: 500 attempts or 24 hours.",
+        ),
+        click.option(
+            "--attempts",
+            type=click.IntRange(1),
+            help=f"Candidates to write.  [default: {DEFAULT_ATTEMPTS} where nothing else is bound]",
+        ),
+        click.option("--max-hours", type=click.FloatRange(0), help="Hours by the clock."),
+        click.option("--max-device-seconds", type=click.FloatRange(0), help="Of training."),
+        click.option("--max-tokens", type=click.IntRange(0), help="That the llm reads and writes."),
+        click.option("--max-dollars", type=click.FloatRange(0), help="That the llm may cost."),
+        click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_budget(
+    preset: str | None,
+    attempts: int | None,
+    max_hours: float | None,
+    max_device_seconds: float | None,
+    max_tokens: int | None,
+    max_dollars: float | None,
+) -> Budget:
+    """What the options allow; those that are given replace the preset's."""
+    import dataclasses
+
+    from lra_design.records import PRESETS, Budget
+
+    asked = {
+        "attempts": attempts,
+        "wall_seconds": None if max_hours is None else 3600 * max_hours,
+        "device_seconds": max_device_seconds,
+        "tokens": max_tokens,
+        "dollars": max_dollars,
+    }
+    bounds: dict[str, Any] = {name: bound for name, bound in asked.items() if bound is not None}
+    if preset is not None:
+        return dataclasses.replace(PRESETS[preset], **bounds)
+    return Budget(**bounds) if bounds else Budget(attempts=DEFAULT_ATTEMPTS)
+
+
+def check_agent(settings: DesignSettings) -> None:
+    """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair."""
+    from agent_sandbox.agents.operators.protocol import OPERATORS
+    from agent_sandbox.agents.policies import get_policy
+
+    others = settings.llm, settings.operators, settings.whole_files or None
+    if settings.agent is not None and any(other is not None for other in others):
+        raise UsageError(
+            "--agent is a program that does all by itself: expected none of --llm, --policy, "
+            "--operators, --whole-files with it."
+        )
+    if settings.agent_network and settings.agent is None:
+        raise UsageError("--agent-network is for a program: name its command with --agent.")
+    for operator in settings.operators or ():
+        if operator not in OPERATORS:
+            raise unknown_name("operator", operator, OPERATORS)
+    if settings.policy != EVOLUTION:
+        get_policy(settings.policy)
+    elif settings.llm is not None or settings.operators is not None:
+        raise UsageError(
+            f"'{EVOLUTION}' is an agent of its own: expected neither --llm nor --operators with "
+            "it. Name a search policy with --policy."
+        )
+    if settings.whole_files and settings.llm is None:
+        raise UsageError("--whole-files is for an llm: name one with --llm.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedAgent:
+    """An agent that is ready, and what the search has to know of it."""
+
+    agent: Agent
+    spending: LLMSpending
+    """What its llm, or its questions, took for an attempt."""
+    batch_size: int
+    """Candidates that it proposes before it is told of any of them."""
+    finish: Callable[[Sequence[Attempt]], None] = lambda attempts: None
+    """Called with all attempts when the search has ended."""
+
+
+@contextmanager
+def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
+    """The agent of a run; a program is ended with the block.
+
+    shelf: what the references reach, in words. Raises UsageError when policy and operators do not
+    fit, LLMFault when the llm lacks a key.
+    """
+    from agent_sandbox.agents.journal import Journal
+    from agent_sandbox.agents.llm.remembered import llm_spending
+    from lra_design.cli.external import opened_program
+
+    settings = judging.settings
+    if settings.agent is not None:
+        with opened_program(judging, _briefing(settings, shelf)) as program:
+            yield OpenedAgent(
+                agent=program, spending=program.spending, batch_size=1, finish=program.answer
+            )
+        return
+    journal = Journal(judging.folder.journal)
+    yield OpenedAgent(
+        agent=_own_agent(judging, journal, shelf),
+        spending=lambda attempt: llm_spending(journal, attempt),
+        batch_size=judging.crew.num_workers,
+    )
+
+
+def _own_agent(judging: Judging, journal: Journal, shelf: str) -> Agent:
+    from agent_sandbox.agents.evolution import RegularisedEvolution
+    from agent_sandbox.agents.policies import get_policy
+    from agent_sandbox.agents.policy_agent import PolicyAgent
+
+    settings = judging.settings
+    if settings.policy == EVOLUTION:
+        num_drafts = min(10, 1 + (settings.budget.attempts or DEFAULT_ATTEMPTS) // 2)
+        return RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
+    only = None if settings.operators is None else frozenset(settings.operators)
+    policy = get_policy(settings.policy, settings.agent_seed)
+    return PolicyAgent(policy, _operators(judging, journal, shelf), only)
+
+
+def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
+    """The validator, which gives the same source the same report before a crash and after."""
+    from agent_sandbox.validator.validate import validate
+
+    def report(source: str) -> ValidationReport:
+        return validate(
+            source.encode(errors="surrogatepass"),
+            judging.isolation,
+            mode=judging.settings.mode,
+            seed=REFLECTION_SEED,
+        )
+
+    return report
+
+
+def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
+    """Those of the grammar, or those of the llm that was asked for."""
+    from agent_sandbox.agents.llm import open_llm
+    from agent_sandbox.agents.operators.grammar import GrammarOperators
+    from agent_sandbox.agents.operators.llm import LLMOperators
+
+    settings = judging.settings
+    if settings.llm is None:
+        return GrammarOperators(settings.agent_seed)
+
+    llm = open_llm(settings.llm, num_answered=journal.num_exchanges())
+    return LLMOperators(llm, _briefing(settings, shelf), journal, report_for_agents(judging))
+
+
+def _briefing(settings: DesignSettings, shelf: str) -> Briefing:
+    from agent_sandbox.agents.prompts import Briefing
+
+    return Briefing(
+        task="\n".join(map(_described, (*settings.probes, settings.task))),
+        mode=settings.mode,
+        shelf=shelf,
+        budget=settings.budget,
+        whole_files=settings.whole_files,
+    )
+
+
+def _described(name: str) -> str:
+    """A task in a line."""
+    from tasks.registry import get_task
+
+    task = get_task(name)
+    what = "one label per sequence" if task.labels == "example" else "labels at positions"
+    return (
+        f"- {task.id}: {task.title}. Up to {task.max_seq_len} tokens of {len(task.vocabulary)}, "
+        f"{task.num_classes} classes, {what}, chance {100 * task.chance:.1f} %."
+    )
