@@ -112,6 +112,7 @@ FLAGS = {
     "proxy": ["--json", "--mode"],
     "recipe": ["--json", "--variant"],
     "reproduce": [
+        "--device",
         "--executor",
         "--export",
         "--isolation",
