@@ -184,7 +184,7 @@ def test_what_is_not_valid_alone_is_named_and_the_rest_goes_on() -> None:
     assert first.alone.failure == second.missing.failure == INVALID
     text = "\n".join(summary(found))
     assert "1. not valid alone: LRA301 causality: it looks ahead" in text
-    assert "what the child has of it: not trained: LRA301 causality" in text
+    assert "the child, against the child without it: not trained: LRA301 causality" in text
 
 
 def test_what_is_valid_together_alone_is_one_ingredient() -> None:

@@ -117,8 +117,8 @@ def summary(found: Attribution) -> Iterator[str]:
         yield f"\n{number}. {_label(one)}"
         yield f"   {', '.join(one.parts) or 'the file changed'}"
         yield from (f"     {visible_text(line)}" for line in one.diff.splitlines()[2:])
-        yield f"   parent with it alone: {_effect(one.alone)}"
-        yield f"   what the child has of it: {_effect(one.missing)}"
+        yield f"   the parent with it, against the parent: {_effect(one.alone)}"
+        yield f"   the child, against the child without it: {_effect(one.missing)}"
 
 
 def _label(one: Attributed) -> str:
