@@ -13,6 +13,7 @@ import sys
 import click
 
 from lra_design import __version__
+from lra_design.cli.attribute import attribute
 from lra_design.cli.board import board
 from lra_design.cli.compare import compare
 from lra_design.cli.data import data
@@ -35,7 +36,7 @@ from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "screen", "design", "data", "reproduce")
+RESUMED = ("train", "score", "tune", "screen", "design", "attribute", "data", "reproduce")
 """Commands that keep what they have finished."""
 
 
@@ -59,6 +60,7 @@ for command in (
     screen,
     design,
     journal,
+    attribute,
     board,
     compare,
     noise,
