@@ -19,8 +19,9 @@ from mcp.client import Client
 from test_external import searched, workspace
 from test_llm_operators import report_on
 
+from agent_sandbox.agents.external import desk
 from agent_sandbox.agents.external.agent import ExternalAgent
-from agent_sandbox.agents.external.mailbox import Mailbox
+from agent_sandbox.agents.external.mailbox import MAX_BYTES, Mailbox
 from lra_design.cli import run
 from lra_design.home import HOME_VARIABLE
 from lra_design.records import Attempt, Budget
@@ -99,6 +100,8 @@ def test_an_agent_works_at_the_desk_and_submits(tmp_path: Path) -> None:
             assert (await told(client, "validate", source="x = 1\n"))["valid"] is True
             leaky = await told(client, "validate", source="leak = 1\n")
             assert leaky["findings"][0]["hint"] == "cumulate"
+            too_long = await refused(client, "validate", source="x" * MAX_BYTES)
+            assert f"at most {MAX_BYTES} bytes" in too_long
             tried = await told(client, "evaluate", source="x = 2\n", change="two")
             assert tried["attempt"] == 0
             assert set(tried["scores"]) == {"recall-v1"}
@@ -130,6 +133,20 @@ def test_without_a_desk_it_says_what_to_start(tmp_path: Path) -> None:
                 await client.read_resource("lra-design://brief")
 
     anyio.run(work)
+
+
+def test_a_design_that_starts_again_forgets_what_was_asked(tmp_path: Path) -> None:
+    """And says so, instead of letting its asker wait for ever."""
+    place = workspace(tmp_path)
+    Mailbox(place)
+    name = desk.post({"verb": "status"}, place / ".desk")
+    assert desk.collect(name, place / ".desk") is None
+    mailbox = Mailbox(place)
+    with pytest.raises(desk.Closed, match="ask again"):
+        desk.collect(name, place / ".desk")
+    mailbox.close("over")
+    with pytest.raises(desk.Closed, match="over"):
+        desk.collect(name, place / ".desk")
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
