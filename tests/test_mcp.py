@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,15 +166,16 @@ def test_without_the_sdk_it_says_how_to_install_it(
     assert "pip install 'lra-design[mcp]'" in capsys.readouterr().err
 
 
-CALLS = (
-    {
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "lines", "version": "0"},
-        },
+HELLO = {
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "lines", "version": "0"},
     },
+}
+CALLS = (
+    HELLO,
     {
         "method": "tools/call",
         "params": {"name": "validate", "arguments": {"source": reference_source("mean")}},
@@ -185,24 +187,51 @@ CALLS = (
 )
 
 
+@contextmanager
+def spoken_to(
+    parameters: StdioServerParameters, *calls: dict[str, Any]
+) -> Iterator[subprocess.Popen[str]]:
+    """A server that was sent these calls, as lines, with ids from 0."""
+    lines = [json.dumps({"jsonrpc": "2.0", "id": i, **call}) for i, call in enumerate(calls)]
+    lines.insert(1, json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+    with subprocess.Popen(
+        [parameters.command, *parameters.args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **(parameters.env or {})},
+        text=True,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write("\n".join(lines) + "\n")
+            process.stdin.flush()
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_client_that_hangs_up_while_it_waits_ends_the_server(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    mailbox = Mailbox(place)
+    status = {"method": "tools/call", "params": {"name": "status", "arguments": {}}}
+    with spoken_to(server(place), HELLO, status) as process:
+        deadline = time.monotonic() + 60
+        while (taken := mailbox.next()) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert taken is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
 @pytest.mark.slow
 def test_validate_works_alone_and_stdout_holds_answers_only(tmp_path: Path) -> None:
     """Lines of JSON-RPC without an SDK, by an older version of the protocol."""
-    started = server(tmp_path, "--mode", "bidirectional")
-    lines = [json.dumps({"jsonrpc": "2.0", "id": i, **call}) for i, call in enumerate(CALLS)]
-    lines.insert(1, json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-    with subprocess.Popen(
-        [started.command, *started.args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **(started.env or {})},
-        text=True,
-    ) as process:
-        assert process.stdin is not None
+    with spoken_to(server(tmp_path, "--mode", "bidirectional"), *CALLS) as process:
         assert process.stdout is not None
-        process.stdin.write("\n".join(lines) + "\n")
-        process.stdin.flush()
         answers = [json.loads(process.stdout.readline()) for _ in CALLS]
+        assert process.stdin is not None
         process.stdin.close()
         assert process.stdout.read() == ""
         assert process.wait(20) == 0

@@ -59,7 +59,7 @@ class Evaluation(Tried):
     """What became of the attempt that was asked for."""
 
     findings: list[Finding]
-    outcome: str = Field(description="The attempt in a line.")
+    outcome: str = Field(description="The scores, or what failed, in words.")
     left: dict[str, float] = Field(description="What is left of each bound of the budget.")
 
 
