@@ -7,8 +7,8 @@ Trains references on a task with several seeds and in several shares of the reci
 its sandbox as `lra-design train` does it. --here: in this process instead, which reaches the very
 same numbers in a third of the time. --crossed: also every pair of N seeds of the initial weights
 and N of the order of the data, in full and here, because a run has one seed for both; and the first
-pair once more, to see that it reaches what the run reached. --test: lets the referee score the full
-trainings of the sandbox.
+pair once more, to see that it reaches what the run reached, as it does on a CPU. --test: lets the
+referee score the full trainings of the sandbox.
 
 Each line of `leaderboards/repeats.jsonl` grows training by training, so that an interrupted call
 goes on where it stopped and one with more seeds trains only those. `lra-design noise` and
@@ -31,16 +31,17 @@ from agent_sandbox.candidate import load_mechanism, source_hash
 from agent_sandbox.isolation import Isolation, open_isolation
 from leaderboards.repeats import PATH, Conditions, Repeats, Training, read_repeats
 from lra_design.files import write_atomically
-from lra_design.records import Run, to_json
+from lra_design.records import Hardware, Run, to_json
 from lra_design.versions import current_versions
 from mechanisms import REFERENCES, reference_source
 from tasks.registry import get_task
 from trainers.accuracy import labelled_split, measure_accuracy
 from trainers.batches import evaluation_batches
-from trainers.course import EVALUATION_TOKENS
+from trainers.device import hardware
+from trainers.evaluator import EVALUATION_TOKENS
 from trainers.fidelity import shortened
 from trainers.host import Host
-from trainers.job import Job, hardware, run_id, task_shape
+from trainers.job import Job, run_id, task_shape
 from trainers.loop import TrainingLoop
 from trainers.recipes import get_recipe
 from trainers.referee import score_run
@@ -135,7 +136,7 @@ class Lines:
         found = (t for t in row.trainings if (t.seed, t.order_seed) == (seed, order_seed))
         return next(found, None)
 
-    def keep(self, key: Key, training: Training) -> None:
+    def keep(self, key: Key, training: Training, where: Hardware) -> None:
         """Add a training, in place of one of these seeds and of all that are out of date."""
         row = self._rows.get(key)
         current = row and not row.stale and row.versions == current_versions()
@@ -143,12 +144,12 @@ class Lines:
         seeds = (training.seed, training.order_seed)
         others = [t for t in known if (t.seed, t.order_seed) != seeds]
         trainings = sorted([*others, training], key=lambda t: (t.seed, t.order_seed))
-        self._rows[key] = _row(key, trainings)
+        self._rows[key] = _row(key, trainings, where)
         text = "".join(to_json(self._rows[key]) + "\n" for key in sorted(self._rows))
         write_atomically(self._path, text.encode())
 
 
-def _row(key: Key, trainings: list[Training]) -> Repeats:
+def _row(key: Key, trainings: list[Training], where: Hardware) -> Repeats:
     conditions, share, name = key
     recipe = get_recipe(conditions.task, conditions.scale)
     return Repeats(
@@ -159,7 +160,7 @@ def _row(key: Key, trainings: list[Training]) -> Repeats:
         host=recipe.host,
         train=recipe.train,
         trainings=tuple(trainings),
-        hardware=hardware(),
+        hardware=where,
         versions=current_versions(),
     )
 
@@ -182,7 +183,7 @@ def measure_repeats(asked: argparse.Namespace, conditions: Conditions, lines: Li
                 found = train_here(job, seed)
             else:
                 found = train_isolated(job, isolation, asked.out, test=test)
-            lines.keep(key, found)
+            lines.keep(key, found, hardware(isolation.card if isolation else None))
             show(name, share, found)
 
 
@@ -196,7 +197,7 @@ def measure_crossed(asked: argparse.Namespace, conditions: Conditions, lines: Li
             continue
         found = train_here(make_job(conditions, 1.0, name, seed), order_seed)
         if known is None:
-            lines.keep(key, found)
+            lines.keep(key, found, hardware())
         elif known.validation != found.validation:
             raise SystemExit(f"{name}: a run reached {known}, the same here {found}")
         show(name, 1.0, found)

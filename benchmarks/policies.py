@@ -109,7 +109,7 @@ def main(num_attempts: int, num_seeds: int, policies: Sequence[str]) -> None:
         open_isolation() as isolation,
         Crew(1) as crew,
     ):
-        judge = Judge(Judging(settings, RunFolder(Path(path)), isolation, crew), display)
+        judge = Judge(Judging(settings, RunFolder(Path(path)), isolation, isolation, crew), display)
         compare(judge, Path(path), num_attempts, num_seeds, policies)
     seconds = sum(feedback.seconds for feedback in judge.known.values())
     print(f"{len(judge.known)} candidates judged in {seconds:.0f} s of workers")

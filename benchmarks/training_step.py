@@ -1,6 +1,6 @@
 """Where the time of a training step goes, by reference mechanism.
 
-    python benchmarks/training_step.py [TASK] [SCALE] [STEPS] [--trace FILE]
+    python benchmarks/training_step.py [TASK] [SCALE] [STEPS] [--mechanisms NAME ...] [--trace FILE]
 
 Puts a clock round the parts of the very loop that trains. All but forward (loss included),
 backward (until its graph is gone) and optimiser (clipping included) is overhead. CPU time of one
@@ -37,7 +37,7 @@ from trainers.job import task_shape
 from trainers.loop import TrainingLoop
 from trainers.recipes import get_recipe
 
-WARM_UP_STEPS = 5
+WARM_UP_STEPS = 2
 ROUNDS = 3
 PARTS = ("batches", "forward", "backward", "optimiser")
 
@@ -145,10 +145,11 @@ def main() -> None:
     parser.add_argument("task", nargs="?", default="listops-mini")
     parser.add_argument("scale", nargs="?", default="smoke")
     parser.add_argument("steps", nargs="?", type=int, default=100)
+    parser.add_argument("--mechanisms", nargs="+", default=list(FEW))
     parser.add_argument("--trace", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for mechanism in FEW:
+    for mechanism in asked.mechanisms:
         loop = make_loop(mechanism, asked.task, asked.scale)
         loop.run(WARM_UP_STEPS)
         print(report(mechanism, loop, asked.steps), flush=True)

@@ -18,7 +18,7 @@ from agent_sandbox.candidate import source_hash
 from leaderboards.measured import measured
 from leaderboards.store import Store
 from lra_design.errors import UsageError, unknown_name
-from lra_design.records import Run, Scalar, record
+from lra_design.records import Device, Run, Scalar, record
 from mechanisms import REFERENCES, reference_source
 from tasks.registry import get_task
 from tasks.splits.storage import describe_split, is_prepared
@@ -107,7 +107,9 @@ def max_tokens(task: str, scale: ReproductionScale) -> int:
     return train.num_steps * train.batch_size * found.documents * found.max_seq_len
 
 
-def make_job(mechanism: str, task: str, scale: ReproductionScale, seed: int) -> Job:
+def make_job(
+    mechanism: str, task: str, scale: ReproductionScale, seed: int, device: Device = "cpu"
+) -> Job:
     """The training of a reference by the recipe as it stands, looking both ways."""
     recipe = get_recipe(task, scale)
     return Job(
@@ -122,14 +124,15 @@ def make_job(mechanism: str, task: str, scale: ReproductionScale, seed: int) -> 
         train=recipe.train,
         hyperparameters=dict(HYPERPARAMETERS.get((scale, mechanism), {})),
         seed=seed,
+        device=device,
     )
 
 
 def reproduces(run: Run, job: Job) -> bool:
     """Whether a record is of this very training, on this task's data, and scored.
 
-    The versions of Python, PyTorch and the benchmark may be others, and so may the seeds of
-    held-out splits that are secret; a task from files is the same when its test split is.
+    The versions of Python, PyTorch and the benchmark may be others, the device too, and the seeds
+    of held-out splits that are secret; a task from files is the same when its test split is.
     """
     test = run.test
     return (
@@ -184,20 +187,25 @@ class Line:
         )
 
 
-def make_plan(selection: Selection, runs: Iterable[Run]) -> list[Line]:
-    """A line for each mechanism and task, smallest first; `runs` are the records there are."""
+def make_plan(selection: Selection, runs: Iterable[Run], device: Device = "cpu") -> list[Line]:
+    """A line for each mechanism and task, smallest first; `runs` are the records there are.
+
+    device: what is to be trained is trained on it.
+    """
     known = list(runs)
     lines = [
-        _line(selection, task, mechanism, known)
+        _line(selection, task, mechanism, known, device)
         for task in selection.tasks
         for mechanism in selection.mechanisms
     ]
     return sorted(lines, key=lambda line: line.num_tokens)
 
 
-def _line(selection: Selection, task: str, mechanism: str, known: Sequence[Run]) -> Line:
+def _line(
+    selection: Selection, task: str, mechanism: str, known: Sequence[Run], device: Device
+) -> Line:
     def job(seed: int) -> Job:
-        return make_job(mechanism, task, selection.scale, seed)
+        return make_job(mechanism, task, selection.scale, seed, device)
 
     key = (mechanism, "reference", task, selection.scale)
     related = [run for run in known if (run.name, run.origin, run.task, run.scale) == key]

@@ -99,12 +99,12 @@ def notes(rows: Sequence[SideBySide]) -> Iterator[str]:
 
 
 def agreement_line(agreement: Agreement) -> str:
-    """`text-v1, small: ours a > b > c, published b > a > c; Kendall's tau +0.33 (...)`."""
+    """`text-v1, small: ours a > b > c, published b > a > c; Kendall's tau +0.33, of 6 ...`."""
     sizes = "networks of scale small" if agreement.sizes == "small" else "networks of any size"
     return (
         f"{agreement.task}: ours {' > '.join(agreement.ours)}; published, {sizes}: "
-        f"{' > '.join(agreement.published)}; Kendall's tau {signed(agreement.tau, 2)}, and one of "
-        f"the {agreement.num_orders} orders agrees by chance"
+        f"{' > '.join(agreement.published)}; Kendall's tau {signed(agreement.tau, 2)}, of "
+        f"{agreement.num_orders} possible orders"
     )
 
 

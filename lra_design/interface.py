@@ -99,6 +99,9 @@ class Mechanism(nn.Module, ABC):
     Optional, and checked against `forward` when present, is constant-memory decoding of a causal
     mechanism: `init_state(batch_size, device, dtype)` returns a state, and `step(x_t, state)` maps
     `x_t` `(B, D)` and the state to the output `(B, D)` at this position and the next state.
+
+    A parameter with the attribute `no_weight_decay = True`, set in `__init__`, is trained without
+    weight decay, as vectors (norms, biases) are anyway.
     """
 
     supports_causal: ClassVar[bool] = True

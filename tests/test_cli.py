@@ -100,6 +100,7 @@ FLAGS = {
     "proxy": ["--json", "--mode"],
     "recipe": ["--json", "--variant"],
     "reproduce": [
+        "--device",
         "--executor",
         "--export",
         "--isolation",

@@ -235,6 +235,7 @@ def test_tensorboard_is_written_as_the_training_goes(isolation: Isolation, tmp_p
     for tag in ("loss/train", "gradient_norm/train", "learning_rate", "speed/tokens_per_second"):
         assert steps[tag] == [10, 11, 21, 22, 23], tag
     assert steps["accuracy/validation"] == steps["memory/peak_bytes"] == [11, 22, 23]
+    assert steps["activations/layer0_mean"] == steps["activations/layer1_largest"] == [11, 22, 23]
     assert {"final/accuracy_validation", "final/seconds"} <= steps.keys()
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert b"train.learning_rate" in plugin.content

@@ -95,7 +95,7 @@ def step_of(task: str, call_tokens: int, monkeypatch: pytest.MonkeyPatch) -> tup
     split = labelled_split(get_task(task), "train")
     loop = TrainingLoop(network, split.sequences, split.labels, TRAIN, seed=2)
     parameters = {str(i): p.detach().clone() for i, p in enumerate(network.parameters())}
-    num_parts = len(loop.feed.parts(0, MAX_TOKENS))
+    num_parts = len(loop.feed.parts(0, MAX_TOKENS["cpu"]))
     gradients = loop.gradients(parameters)
     loop.step = 0
     loss = loop._backward()
@@ -128,6 +128,6 @@ def test_a_pair_counts_twice_its_longer_document(monkeypatch: pytest.MonkeyPatch
     split = labelled_split(PAIRS, "train")
     network = Host(SoftmaxAttention, {}, HOST, task_shape(PAIRS))
     loop = TrainingLoop(network, split.sequences, split.labels, TRAIN, seed=2)
-    (part,) = loop.feed.parts(0, MAX_TOKENS)
+    (part,) = loop.feed.parts(0, MAX_TOKENS["cpu"])
     batch = part.batch
     assert int(loop.feed.padded[batch.index].max()) == 2 * batch.tokens_BL.shape[1]

@@ -65,8 +65,8 @@ def test_every_policy_runs_over_the_grammar(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["greedy", "beam", "mcts", "evolutionary"])
 def test_finds_more_often_than_drafts_what_no_single_kernel_equals(text: str) -> None:
-    """20 evaluations of a stand-in for training, 40 seeds. Shares: best-of-n 0.42, beam 0.55,
-    greedy and evolutionary 0.65, mcts 0.72; the built-in agent of `lra-design design` 0.88."""
+    """20 evaluations of a stand-in for training; of 40 seeds best-of-n finds it in 17, beam in 22,
+    greedy and evolutionary in 26, mcts in 29; the built-in agent of `lra-design design` in 35."""
 
     def share(agents: Iterable[PolicyAgent]) -> float:
         searches = [run(agent, stand_in(seed), 20) for seed, agent in enumerate(agents)]

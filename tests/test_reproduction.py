@@ -33,7 +33,9 @@ from leaderboards.reproduction_table import cells, missing_lines, notes, plan_li
 from leaderboards.side_by_side import SideBySide, agreements, side_by_side
 from leaderboards.store import Store
 from lra_design.cli import run
+from lra_design.cli.reproduce import _device
 from lra_design.cli.run_folder import locked
+from lra_design.errors import UsageError
 from lra_design.records import Run
 from mechanisms import reference_hash
 from tasks.registry import get_task
@@ -86,6 +88,17 @@ def test_every_line_gets_its_first_seed_before_any_gets_its_second() -> None:
     done = [(job.task, job.name, job.seed) for job in jobs_in_order(plan)]
     both = [(t, m) for t in ("listops-mini", "pathfinder-mini") for m in ("softmax", "s4d")]
     assert done == [(*pair, seed) for seed in (0, 1) for pair in both]
+
+
+def test_what_is_left_is_trained_on_the_device_that_is_asked_for() -> None:
+    """And what was trained on another one is not trained again."""
+    done = trained("softmax", "listops-mini", 0, 0.4)
+    selection = select(("listops-mini",), ("softmax",), "smoke", 2)
+    (job,) = jobs_in_order(make_plan(selection, [done], "cuda"))
+    assert (job.seed, job.device) == (1, "cuda")
+    assert _device("cuda", "slurm?gpus=1") == "cuda"  # the card is there, not here
+    with pytest.raises(UsageError, match="expected a card for 'cuda'"):
+        _device("cuda", "local")
 
 
 def test_a_task_whose_data_is_not_here_is_named_with_its_command_and_stops_nothing() -> None:
@@ -402,6 +415,8 @@ for key, r in recipes.RECIPES.items():
     train = dataclasses.replace(r.train, num_steps=8, batch_size=31, evaluate_every=4)
     recipes.RECIPES[key] = recipes.Recipe(r.host, train)
 from lra_design.cli import run
+from lra_design.cli.reproduce import _device
 from lra_design.cli.run_folder import locked
+from lra_design.errors import UsageError
 sys.exit(run(sys.argv[1:]))
 """

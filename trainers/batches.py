@@ -133,14 +133,14 @@ class TrainingOrder:
         """lengths: (number of examples,). order: as `TrainConfig.order`."""
         self._lengths = lengths
         self._order = order
-        self._batch_size = min(batch_size, len(lengths))
+        self.batch_size = min(batch_size, len(lengths))
         self._seed = seed
         self._epoch = -1
         self._batches: list[Tensor] = []
 
     def index(self, step: int) -> Tensor:
         """(B,) examples of step `step`, from 0. Incomplete batches are left out of an epoch."""
-        epoch, place = divmod(step, len(self._lengths) // self._batch_size)
+        epoch, place = divmod(step, len(self._lengths) // self.batch_size)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._draw_epoch(epoch)
         return self._batches[place]
@@ -148,13 +148,13 @@ class TrainingOrder:
     def _draw_epoch(self, epoch: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
         order = torch.randperm(len(self._lengths), generator=generator)
-        order = order[: len(order) - len(order) % self._batch_size]
+        order = order[: len(order) - len(order) % self.batch_size]
         if self._order == "random":
-            return list(torch.split(order, self._batch_size))
+            return list(torch.split(order, self.batch_size))
         batches: list[Tensor] = []
-        for pool in torch.split(order, self._batch_size * BATCHES_PER_POOL):
+        for pool in torch.split(order, self.batch_size * BATCHES_PER_POOL):
             by_length = pool[self._lengths[pool].argsort(stable=True)]
-            batches_of_pool = torch.split(by_length, self._batch_size)
+            batches_of_pool = torch.split(by_length, self.batch_size)
             shuffled = torch.randperm(len(batches_of_pool), generator=generator)
             batches += [batches_of_pool[i] for i in shuffled.tolist()]
         return batches

@@ -24,7 +24,7 @@ from trainers.evaluator import Evaluator
 from trainers.job import Job
 from trainers.loop import below
 from trainers.network_checks import check_only_parameters_trained, require_same, require_small
-from trainers.replay import DrawnStretches, Stretch
+from trainers.replay import DrawnStretches, Stretch, scored_weights
 from trainers.schedule import learning_rate
 from trainers.session import NetworkSession, NotFinite
 from trainers.tensor_files import write_tensors
@@ -154,6 +154,7 @@ class Course:
         self._begin_evaluation(until, self._export(state))
         point = earlier if self._evaluator.late else self._take_score()
         self._keep(state)
+        self._board.add_statistics(until, self._session.statistics())
         self._announce(point)
         return stretch
 
@@ -237,7 +238,7 @@ class Course:
     def _export(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The weights at this step, which are those of the state and of what was counted."""
         weights = self._session.export()
-        require_same(weights, below("network.", state))
+        require_same(weights, scored_weights(state, self._job.train))
         refuse(check_only_parameters_trained(self._initial, weights, self._names))
         return weights
 

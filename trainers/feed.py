@@ -66,6 +66,12 @@ class Feed:
         counted = torch.cat([torch.zeros(1, dtype=torch.int64), scored.cumsum(0)])
         return counted[sequences.offsets].diff()
 
+    def one_shape(self, max_tokens: int) -> bool:
+        """Whether the batches of all steps have one shape and are whole."""
+        longest = int(self._longest.max())
+        whole = self._order.batch_size * longest <= max_tokens
+        return whole and longest == int(self._shortest.min())
+
     def parts(self, step: int, max_tokens: int) -> list[Part]:
         """The batch of step `step`, whole or in parts; max_tokens: as in `micro_batches`."""
         if (step, max_tokens) not in self._made:
@@ -82,13 +88,13 @@ class Feed:
     def _part(self, index: Tensor, num_labels: int) -> Part:
         rows = index.numpy()
         extent = int(self._shortest[rows].min()), int(self._longest[rows].max())
-        batch = gather(self.sequences, self._sent(index), extent)
+        batch = gather(self.sequences, self._sent(index), extent).to(self._device)
         return Part(batch, self._labels_of(batch), num_labels)
 
     def _sent(self, index: Tensor) -> Tensor:
-        if self._device.type == "cpu":
-            return index
-        return index.pin_memory().to(self._device, non_blocking=True)
+        """The same where the sequences are, without waiting for it."""
+        where = self.sequences.offsets.device
+        return index if where.type == "cpu" else index.pin_memory().to(where, non_blocking=True)
 
     def _labels_of(self, batch: Batch) -> Tensor:
         if not self._by_position:

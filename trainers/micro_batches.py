@@ -18,11 +18,15 @@ optimum is flat: an update of linear attention on 32 movie reviews takes within 
 for 64 to 1,024, and 13 % more for 2,048. A cost that grew with the square of the length could win
 softmax attention little: at 512 its pairs are 1.08 times the real ones. A GPU's was not measured:
 this keeps computed tokens at 1.3 times the real ones on movie reviews."""
-MAX_TOKENS = 65_536
-"""Padded tokens of a part of more than one example: what bounds the memory of a step."""
+MAX_TOKENS = {"cpu": 65_536, "cuda": 1_048_576}
+"""Padded tokens of a part of more than one example, which bounds the memory of a step, by device. A
+GPU tells when it is too many (`trainers.loop`); a worker that takes too much of the host's memory
+is ended."""
 
 
-def micro_batches(lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKENS) -> list[Tensor]:
+def micro_batches(
+    lengths: Tensor, call_tokens: int, max_tokens: int = MAX_TOKENS["cpu"]
+) -> list[Tensor]:
     """Places (B_i,) in a batch that make up each of its parts, all B of them together.
 
     lengths: (B,) padded tokens an example takes alone, on the CPU. call_tokens: as `CALL_TOKENS`.

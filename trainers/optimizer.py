@@ -13,15 +13,24 @@ from torch import nn
 from lra_design.records import TrainConfig
 from trainers.schedule import learning_rate
 
+MARK = "no_weight_decay"
+"""The attribute by which a mechanism takes one of its parameters out of the decay."""
+
+
+def is_marked(parameter: nn.Parameter) -> bool:
+    """Whether a mechanism took it out of the decay."""
+    return bool(getattr(parameter, MARK, False))
+
 
 def make_optimizer(parameters: Sequence[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay for matrices and larger; none for norms, biases, other vectors."""
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
+    """AdamW with weight decay for matrices and larger, as far as they are not marked; none for
+    norms, biases, other vectors."""
+    decay = [p for p in parameters if p.ndim >= 2 and not is_marked(p)]
+    others = [p for p in parameters if p.ndim < 2 or is_marked(p)]
     return torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": decay, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
         fused=not any(p.is_complex() for p in parameters),

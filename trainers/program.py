@@ -6,6 +6,8 @@ believed beyond "these are the tensors it returned".
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch._dynamo  # optimisers import it on their first step: 1.3 s, here paid once a server
 from torch import Tensor
@@ -28,7 +30,7 @@ class NetworkProgram:
         self._device: torch.device
         self._network: Host
         self._tokens: Tensor
-        self._loop: TrainingLoop
+        self._loop: TrainingLoop | None = None
 
     def build(self, message: Message) -> Message:
         """Make the network from the candidate's source, with initial weights drawn from `seed`.
@@ -60,45 +62,53 @@ class NetworkProgram:
     def start_training(self, message: Message) -> Message:
         """Take the rest of it: `offsets` and `labels` as in `tasks.task.Examples`.
 
-        Returns `trained`: the names of the parameters that are trained, in the optimiser's order.
+        Returns `trained`: the names of the parameters that are trained, in the optimiser's order;
+        and `undecayed`: those of them that a mechanism marked. `compile` asks for `torch.compile`
+        where there is a CUDA device.
         """
         tensors, values = message.tensors, message.values
         documents = self._network.shape.documents
-        self._loop = TrainingLoop(
+        on_cuda = next(self._network.parameters()).is_cuda
+        loop = TrainingLoop(
             self._network,
             Sequences(self._tokens, tensors["offsets"], values["first_id"], documents),
             tensors["labels"],
             TrainConfig(**values["train"]),
             values["seed"],
+            "inductor" if values["compile"] and on_cuda else None,
         )
-        return Message({"trained": self._loop.trained})
+        self._loop = loop
+        return Message({"trained": loop.trained, "undecayed": loop.undecayed})
 
     def train(self, message: Message) -> Message:
-        """Train until step `until`; `log` is (steps, 2): loss and gradient norm."""
-        return Message({}, {"log": self._loop.run(message.values["until"])})
+        """Train until step `until`; `log` is (steps, 2): loss and gradient norm. `compiled` says
+        whether the network is."""
+        log = self._training.run(message.values["until"])
+        return Message({"compiled": self._training.compiled}, {"log": log})
 
     def gradients(self, message: Message) -> Message:
         """The gradient of the next step's loss at given weights, as `TrainingLoop.gradients`."""
-        return Message({}, self._loop.gradients(message.tensors))
+        return Message({}, self._training.gradients(message.tensors))
 
     def checkpoint(self, message: Message) -> Message:
         """The state of the training, as `TrainingLoop.state` gives it."""
-        return Message({}, self._loop.state())
+        return Message({}, self._training.state())
+
+    def statistics(self, message: Message) -> Message:
+        """`blocks`: (layers, 3), as `TrainingLoop.statistics`."""
+        return Message({}, {"blocks": self._training.statistics()})
 
     def restore(self, message: Message) -> Message:
-        """Go back to a checkpoint; moments belong where parameters are, random states do not."""
-        moments = {
-            name: tensor.to(self._device)
-            for name, tensor in message.tensors.items()
-            if name.startswith("optimizer.")
-        }
-        self._loop.restore({**message.tensors, **moments})
+        """Go back to a checkpoint."""
+        self._training.restore(message.tensors)
         return Message()
 
     def export(self, message: Message) -> Message:
-        """The network's weights by name, as it predicts with them."""
+        """The network's weights by name, as it predicts with them: those that are to be scored."""
         self._network.eval()
-        return Message({}, self._network.state_dict())
+        with self._scored():
+            weights = {name: value.clone() for name, value in self._network.state_dict().items()}
+        return Message({}, weights)
 
     def load(self, message: Message) -> Message:
         """Take weights: same names, same shapes, same dtypes, nothing more and nothing less."""
@@ -119,7 +129,16 @@ class NetworkProgram:
         tensors = {name: tensor.to(self._device) for name, tensor in message.tensors.items()}
         tokens_BL, mask_BL = tensors["tokens"].long(), tensors.get("mask")
         self._network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._scored():
             features_BLD = self._network.features(tokens_BL, mask_BL)
             logits = self._network.classify(features_BLD, mask_BL)
         return Message({}, {"logits": logits, "features": features_BLD})
+
+    @property
+    def _training(self) -> TrainingLoop:
+        assert self._loop is not None, "asked before start_training"
+        return self._loop
+
+    def _scored(self) -> AbstractContextManager[None]:
+        """Meanwhile the network has the weights that are to be scored: an average has its turn."""
+        return nullcontext() if self._loop is None else self._loop.averaged()

@@ -14,7 +14,7 @@ a share f of its stretches, (1 - f)^n escape n replays.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +24,11 @@ from agent_sandbox.validator.registry import ENTRIES
 from agent_sandbox.validator.violation import plain
 from lra_design.errors import CandidateFault
 from lra_design.records import Finding, TrainConfig
-from trainers.loop import below
+from trainers.average import update_average
+from trainers.loop import SETTINGS, below
 from trainers.network_checks import same_tensor
-from trainers.optimizer import make_optimizer, set_learning_rate
-from trainers.session import NetworkSession
+from trainers.optimizer import MARK, make_optimizer, set_learning_rate
+from trainers.session import NetworkSession, Trained
 
 State = Mapping[str, Tensor]
 TOLERANCE = 1e-2
@@ -66,19 +67,33 @@ class DrawnStretches:
             self.kept[place] = stretch
 
 
+def check_trained(trained: Trained, again: Trained) -> list[Finding]:
+    """LRA505: a fresh worker trains or decays other parameters than the training did."""
+    if trained == again:
+        return []
+    changed = set(trained.names) ^ set(again.names) | trained.undecayed ^ again.undecayed
+    found = f"{', '.join(sorted(changed)[:5]) or 'another order'}: not the same in another worker"
+    return [_finding(f"trained or marked no_weight_decay: {found}", "the start of the training")]
+
+
+def scored_weights(state: State, config: TrainConfig) -> dict[str, Tensor]:
+    """The weights of a state that are to be scored, those that a replay verifies."""
+    return below("network." if config.ema_decay is None else "average.", state)
+
+
 def check_optimizer(
-    session: NetworkSession, stretch: Stretch, trained: Sequence[str], config: TrainConfig
+    session: NetworkSession, stretch: Stretch, trained: Trained, config: TrainConfig
 ) -> list[Finding]:
     """LRA505: the stretch is no run of honest optimiser steps.
 
-    session: a fresh one, after `start_training`. trained: names of the parameters in the order of
-    the optimiser.
+    session: a fresh one, after `start_training`, which said that it trains `trained`.
     """
-    session.restore(stretch.before)
+    # Smaller parts draw other dropout masks: those that the stretch ended with were in all of it.
+    settings = {name: stretch.after[name] for name in SETTINGS if name in stretch.after}
+    session.restore({**stretch.before, **settings})
     start, end = (below("network.", state) for state in (stretch.before, stretch.after))
-    if len(set(trained)) < len(trained) or not start.keys() >= set(trained):
-        raise CandidateFault("protocol", "the list of trained parameters fits no checkpoint")
-    parameters = [nn.Parameter(start[name].clone()) for name in trained]
+    parameters = _parameters(start, trained)
+    averages = _averages(stretch.before, trained, config)
     optimizer = make_optimizer(parameters, config)
     for i, parameter in enumerate(parameters):
         optimizer.state[parameter] = below(f"optimizer.{i}.", stretch.before)
@@ -88,13 +103,41 @@ def check_optimizer(
             parameter.grad = gradients.get(str(i))
         own = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if abs(float(own) - float(norm)) > NORM_TOLERANCE * float(own):
-            return [_finding(f"a gradient of norm {norm:.3g}, replayed {own:.3g}", stretch, offset)]
+            found = f"a gradient of norm {norm:.3g}, replayed {own:.3g}"
+            return [_finding(found, _where(stretch, offset))]
         nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm.to(own.dtype))
         set_learning_rate(optimizer, stretch.start + offset, config)
         optimizer.step()
-    replayed = {name: p.detach() for name, p in zip(trained, parameters, strict=True)}
+        if config.ema_decay is not None:
+            update_average(averages, parameters, stretch.start + offset, config.ema_decay)
+    replayed = {name: p.detach() for name, p in zip(trained.names, parameters, strict=True)}
     found = _gap(replayed, start, end)
-    return [_finding(found, stretch, len(stretch.norms))] if found else []
+    if not found and config.ema_decay is not None:
+        start, end = (scored_weights(state, config) for state in (stretch.before, stretch.after))
+        found = _gap(dict(zip(trained.names, averages, strict=True)), start, end)
+    return [_finding(found, _where(stretch, len(stretch.norms)))] if found else []
+
+
+def _parameters(weights: State, trained: Trained) -> list[nn.Parameter]:
+    """The judge's own copies of the trained parameters, marked as in the worker."""
+    if len(set(trained.names)) < len(trained.names) or not weights.keys() >= set(trained.names):
+        raise CandidateFault("protocol", "the list of trained parameters fits no checkpoint")
+    parameters = []
+    for name in trained.names:
+        parameter = nn.Parameter(weights[name].clone())
+        setattr(parameter, MARK, name in trained.undecayed)
+        parameters.append(parameter)
+    return parameters
+
+
+def _averages(state: State, trained: Trained, config: TrainConfig) -> list[Tensor]:
+    """The averages of the trained parameters in a state; none where none are asked for."""
+    if config.ema_decay is None:
+        return []
+    kept = scored_weights(state, config)
+    if not kept.keys() >= set(trained.names):
+        raise CandidateFault("protocol", "averages of weights that fit no checkpoint")
+    return [kept[name] for name in trained.names]
 
 
 def _gap(replayed: State, start: State, end: State) -> str:
@@ -126,7 +169,11 @@ def _norm(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(wide))
 
 
-def _finding(found: str, stretch: Stretch, offset: int) -> Finding:
+def _where(stretch: Stretch, offset: int) -> str:
+    return f"steps {stretch.start} to {stretch.start + offset}"
+
+
+def _finding(found: str, where: str) -> Finding:
     return Finding(
         check="LRA505",
         name=ENTRIES["LRA505"].name,
@@ -135,5 +182,5 @@ def _finding(found: str, stretch: Stretch, offset: int) -> Finding:
         found=plain(found),
         likely_cause="the optimiser or its settings were changed from inside the candidate",
         hint="Leave the training alone: every mechanism is trained by the same recipe.",
-        where=f"steps {stretch.start} to {stretch.start + offset}",
+        where=where,
     )

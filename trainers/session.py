@@ -6,10 +6,11 @@ anything else looks at them; a wrong one is a CandidateFault of kind `protocol`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from trainers.device import HOST_BYTES, device_of
 from trainers.host import TaskShape
 from trainers.job import Job
 from trainers.program import NETWORK_PROGRAM
+from trainers.statistics import STATISTICS
 
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
@@ -33,6 +35,8 @@ FLOATS = (torch.float32, torch.float64, torch.bfloat16)
 """What logits and features may come in."""
 CHUNK_TOKENS = 64 * 1024**2
 """Tokens of the training split in one message; whole splits are larger than messages may be."""
+MARKABLE = re.compile(r"blocks\.\d+\.mechanism\.")
+"""How the names of a mechanism's parameters begin, which it may take out of the weight decay."""
 MAX_NAMES = 20_000
 """Parameters a network may have: tensors, not elements."""
 
@@ -54,6 +58,16 @@ class Answer:
     """The representation before pooling."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Which parameters a worker says it trains."""
+
+    names: tuple[str, ...]
+    """In the optimiser's order."""
+    undecayed: frozenset[str]
+    """Those that a mechanism took out of the weight decay."""
+
+
 class NetworkSession:
     """One network in one worker; closing it ends the worker."""
 
@@ -69,6 +83,9 @@ class NetworkSession:
         self._device = device_of(isolation.card)
         room += HOST_BYTES if isolation.card else 0
         limits = Limits(memory_bytes=Limits().memory_bytes + room, wall_seconds=WALL_SECONDS)
+        self._compile = isolation.record.profile == "train"  # else it may not start a compiler
+        self.compiled: Literal["off", "on", "failed"] = "off"
+        """What the worker says of `torch.compile`."""
         self._worker = isolation.start(NETWORK_PROGRAM, limits)
 
     def __enter__(self) -> Self:
@@ -96,26 +113,29 @@ class NetworkSession:
 
     def start_training(
         self, sequences: Sequences, labels: Tensor, train: TrainConfig, seed: int
-    ) -> list[str]:
-        """Hand over the training split; what it says are the trained parameters, in order."""
+    ) -> Trained:
+        """Hand over the training split; which parameters it says it trains."""
         for begin in range(0, len(sequences.tokens), CHUNK_TOKENS):
             chunk = sequences.tokens[begin : begin + CHUNK_TOKENS]
             place = {"begin": begin, "num_tokens": len(sequences.tokens)}
             self._call("take_tokens", place, {"tokens": chunk})
         tensors = {"offsets": sequences.offsets, "labels": labels}
-        values = {"train": asdict(train), "seed": seed, "first_id": sequences.first_id}
-        return _names(self._call("start_training", values, tensors).values.get("trained"))
+        values = {
+            "train": asdict(train),
+            "seed": seed,
+            "first_id": sequences.first_id,
+            "compile": self._compile,
+        }
+        return _trained(self._call("start_training", values, tensors).values)
 
     def train(self, until: int, num_steps: int) -> Tensor:
         """Train `num_steps` steps, up to step `until`; (num_steps, 2): loss and gradient norm.
 
         Raises NotFinite when one of them is no finite number.
         """
-        log = _checked(
-            self._call("train", {"until": until}, seconds=TRAIN_SECONDS).tensors,
-            "log",
-            (num_steps, 2),
-        )
+        answer = self._call("train", {"until": until}, seconds=TRAIN_SECONDS)
+        self.compiled = _compiled(answer.values.get("compiled"))
+        log = _checked(answer.tensors, "log", (num_steps, 2))
         if not bool(log.isfinite().all()):
             step = until - num_steps + int((~log.isfinite()).any(dim=1).nonzero()[0])
             raise NotFinite(f"loss or gradient at step {step} are not finite")
@@ -133,6 +153,11 @@ class NetworkSession:
     def checkpoint(self) -> Mapping[str, Tensor]:
         """The state of the training. Opaque to the judge: it only ever goes back into a worker."""
         return self._call("checkpoint").tensors
+
+    def statistics(self) -> Tensor:
+        """(layers, 3) of the outputs of the blocks, as `trainers.statistics`; for display alone."""
+        shape = (self._job.host.num_layers, len(STATISTICS))
+        return _checked(self._call("statistics").tensors, "blocks", shape)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a checkpoint."""
@@ -191,6 +216,21 @@ def _names(names: object) -> list[str]:
     if len(names) > MAX_NAMES:
         raise CandidateFault("protocol", f"{len(names)} parameters, allowed {MAX_NAMES}")
     return names
+
+
+def _trained(values: Mapping[str, object]) -> Trained:
+    """What it says it trains; only a mechanism's own parameters may be marked."""
+    names, undecayed = _names(values.get("trained")), _names(values.get("undecayed"))
+    others = [name for name in undecayed if name not in names or not MARKABLE.match(name)]
+    if others:
+        raise CandidateFault("protocol", f"no_weight_decay on what is not its own: {others[:5]}")
+    return Trained(tuple(names), frozenset(undecayed))
+
+
+def _compiled(value: object) -> Literal["off", "on", "failed"]:
+    if value not in ("off", "on", "failed"):
+        raise CandidateFault("protocol", "no word on whether the network is compiled")
+    return value
 
 
 def _checked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor
 from lra_design.errors import DataError
 from lra_design.records import Run, Usage
 from trainers.curve import Point
+from trainers.statistics import STATISTICS
 
 FLUSH_SECONDS = 5
 """How long a scalar may take to its file."""
@@ -69,6 +70,12 @@ class TensorBoard:
         if usage.peak_device_memory_bytes is not None:
             self._add(point.step, "memory/peak_device_bytes", usage.peak_device_memory_bytes)
 
+    def add_statistics(self, step: int, blocks: Tensor) -> None:
+        """How the outputs of the blocks are distributed: (layers, 3), as `trainers.statistics`."""
+        for layer, row in enumerate(blocks.tolist()):
+            for name, value in zip(STATISTICS, row, strict=True):
+                self._add(step, f"activations/layer{layer}_{name}", value)
+
     def add_run(self, run: Run) -> None:
         """The hyperparameters of host, recipe and mechanism, with the final metrics."""
         assert run.validation is not None, "a run that has ended has a validation score"
@@ -77,7 +84,11 @@ class TensorBoard:
             "train": asdict(run.train),
             "mechanism": run.hyperparameters,
         }
-        values = {f"{part}.{k}": v for part, named in parts.items() for k, v in named.items()}
+        values = {
+            f"{part}.{k}": "none" if v is None else v
+            for part, named in parts.items()
+            for k, v in named.items()
+        }
         metrics = {
             "final/accuracy_validation": run.validation.accuracy,
             "final/parameters": run.num_parameters,

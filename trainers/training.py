@@ -12,6 +12,7 @@ repeated. One that diverges ends early, with the best weights it had and a note 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -34,8 +35,8 @@ from trainers.divergence import guess_bound
 from trainers.evaluator import Evaluator, evaluate, in_place_or_beside
 from trainers.job import Job, run_id, task_shape
 from trainers.network_checks import check_parameter_cap, check_rebuilt, count_parameters
-from trainers.replay import check_optimizer
-from trainers.session import NetworkSession
+from trainers.replay import check_optimizer, check_trained
+from trainers.session import NetworkSession, Trained
 from trainers.tensor_files import read_tensors
 from trainers.tensorboard import TensorBoard
 
@@ -117,10 +118,11 @@ class _Training:
             trained = self._start(session)
             with self._evaluator(session) as evaluator:
                 divergence = self._course.run(session, evaluator, board, initial, names)
-                usage = self._course.usage()
+                usage, compiled = self._course.usage(), session.compiled
         score = self._score_cold()
         self._replay(trained)
-        return self._record(num_parameters, usage, score, divergence)
+        run = self._record(num_parameters, usage, score, divergence)
+        return dataclasses.replace(run, compiled=compiled)
 
     def _session_with_data(self) -> NetworkSession:
         """A fresh worker with room for the training split."""
@@ -132,18 +134,18 @@ class _Training:
             self._job, self._isolation, self._validation, session, beside=self._beside
         )
 
-    def _start(self, session: NetworkSession) -> list[str]:
-        """Hand over the training split; the names of the trained parameters, in order."""
+    def _start(self, session: NetworkSession) -> Trained:
+        """Hand over the training split; which parameters are trained."""
         split, job = self._train, self._job
         return session.start_training(split.sequences, split.labels, job.train, job.seed)
 
-    def _replay(self, trained: list[str]) -> None:
+    def _replay(self, trained: Trained) -> None:
         """Refuse a training whose optimiser steps were no honest ones, in a fresh worker."""
         if not self._course.stretches.kept:
             return  # all of it was done by a call that was interrupted
         with self._session_with_data() as session:
             session.build(self._job.seed + 1)
-            self._start(session)
+            refuse(check_trained(trained, self._start(session)))
             for stretch in self._course.stretches.kept:
                 refuse(check_optimizer(session, stretch, trained, self._job.train))
 

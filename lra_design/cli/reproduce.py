@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from lra_design.cli.options import isolation_options, json_option
+from lra_design.cli.options import device_option, isolation_options, json_option
 from lra_design.errors import UsageError
-from lra_design.records import Level
+from lra_design.records import Device, Level
 
 if TYPE_CHECKING:
     from leaderboards.reproduction import Selection
@@ -23,6 +23,14 @@ SELECTION = "selection.json"
 """In --out: what was asked for last."""
 TABLE_WIDTH = 150
 """Columns the table needs; a narrower terminal wraps its lines."""
+
+
+class Asked(NamedTuple):
+    """What is to be trained, and how."""
+
+    selection: Selection
+    device: Device
+    level: Level
 
 
 @click.command(short_help="Train references again, and hold them against published results.")
@@ -79,6 +87,7 @@ TABLE_WIDTH = 150
 )
 @click.option("--list", "listing", is_flag=True, help="Show the plan and the table; train nothing.")
 @json_option
+@device_option
 @isolation_options
 def reproduce(
     tasks: tuple[str, ...],
@@ -93,6 +102,7 @@ def reproduce(
     export: bool,
     listing: bool,
     as_json: bool,
+    device: str,
     level: Level,
 ) -> int:
     """Train references on TASK... by its recipe, score them, show published beside ours.
@@ -119,8 +129,9 @@ def reproduce(
     earlier = Store(records or RECORDS)
     states: list[State] = []
     if not listing:
+        asked = Asked(selection, _device(device, executor), level)
         with closing(open_executor(executor, workers)) as opened:
-            states = _train(selection, out, earlier, export, opened, level)
+            states = _train(asked, out, earlier, export, opened)
     _show(selection, [*Store(out / "board").runs(), *earlier.runs()], listing, as_json)
     errors = {state.error for state in states if state.name != "done"}
     return 0 if not errors else 1 if errors == {"candidate"} else 3
@@ -135,9 +146,17 @@ def _earlier(out: Path) -> Selection | None:
     return from_json(Selection, path.read_bytes()) if path.exists() else None
 
 
-def _train(
-    selection: Selection, out: Path, earlier: Store, export: bool, opened: Executor, level: Level
-) -> list[State]:
+def _device(asked: str, executor: str) -> Device:
+    """What the jobs train on. A cluster's machines may have the card that this one lacks."""
+    from agent_sandbox.isolation.cards import choose_card
+    from trainers.device import device_of
+
+    if asked == "cuda" and not executor.startswith("local"):
+        return "cuda"
+    return device_of(choose_card(asked))
+
+
+def _train(asked: Asked, out: Path, earlier: Store, export: bool, opened: Executor) -> list[State]:
     """Train and score what has no record yet; how each of that ended."""
     from leaderboards.reproduction import give_back, jobs_in_order, make_plan
     from leaderboards.store import Store
@@ -148,10 +167,11 @@ def _train(
 
     own = Store(out / "board")
     with locked(out):
-        write_atomically(out / SELECTION, to_json(selection, indent=2).encode())
-        jobs = jobs_in_order(make_plan(selection, [*own.runs(), *earlier.runs()]))
+        write_atomically(out / SELECTION, to_json(asked.selection, indent=2).encode())
+        known = [*own.runs(), *earlier.runs()]
+        jobs = jobs_in_order(make_plan(asked.selection, known, asked.device))
         try:
-            return train_all(jobs, out / "trainings", own, opened, level) if jobs else []
+            return train_all(jobs, out / "trainings", own, opened, asked.level) if jobs else []
         finally:
             if export:
                 give_back(own.runs(), earlier)

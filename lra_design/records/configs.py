@@ -42,3 +42,13 @@ class TrainConfig:
     order: Literal["pools", "random"] = "pools"
     """`random`: each batch is one of a random permutation, as in the published recipes. `pools`: it
     holds examples of about one length, sorted within pools of such batches."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What forward and backward of a step are computed in. `bfloat16`: under autocast; weights,
+    their moments and the loss stay in float32. Answers that are scored are always in float32."""
+    ema_decay: float | None = None
+    """Of an exponential moving average of the weights, which is then what is evaluated and kept; in
+    (0, 1). None: the weights themselves are."""
+
+    def __post_init__(self) -> None:
+        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
+            raise ValueError(f"ema_decay must lie in (0, 1), found {self.ema_decay}")

@@ -74,6 +74,9 @@ class Run:
     """None until the referee has scored the run."""
     divergence: Divergence | None = None
     """What the training came to, where it led nowhere; see `trainers.divergence`."""
+    compiled: Literal["off", "on", "failed"] = "off"
+    """What its worker said of `torch.compile`, a note and no more; `failed`: it was tried, and the
+    training went on without."""
     twin: Score | None = None
     """Of a training on shuffled labels, against shuffled test labels: it must be at chance. None
     when no twin was asked for."""

@@ -80,12 +80,9 @@ class MonteCarloTreeSearch(TreePolicy):
             _Branch(node, total_reward=reward) for node, reward in zip(nodes, rewards, strict=True)
         ]
         for branch in reversed(branches):  # children before parents
-            scored, has_room = (
-                branch.node.fitness is not None,
-                (len(branch.children) < self.num_children),
-            )
+            has_room = len(branch.children) < self.num_children
             below = any(child.expandable for child in branch.children)
-            branch.expandable = scored and (has_room or below)
+            branch.expandable = branch.node.fitness is not None and (has_room or below)
             branch.children.reverse()
             for parent in branch.node.parents[:1]:
                 branches[parent].children.append(branch)
@@ -98,8 +95,6 @@ def _rewards(nodes: Sequence[Node]) -> list[float]:
     """The fitness of each node between the worst and the best seen; 0 without one."""
     seen = [node.fitness for node in nodes if node.fitness is not None]
     low, high = min(seen, default=0.0), max(seen, default=0.0)
-    width = high - low
-    return [
-        0.0 if node.fitness is None else (node.fitness - low) / width if width > 0 else 0.5
-        for node in nodes
-    ]
+    if low == high:
+        return [0.0 if node.fitness is None else 0.5 for node in nodes]
+    return [0.0 if node.fitness is None else (node.fitness - low) / (high - low) for node in nodes]
