@@ -100,6 +100,7 @@ FLAGS = {
     "journal export": ["--output", "-o"],
     "journal show": ["--json"],
     "journal tree": [],
+    "mcp": ["--isolation", "--mode", "--unsafe-no-sandbox", "--workspace"],
     "mechanisms": ["--board", "--json"],
     "nearest": ["--isolation", "--json", "--mode", "--unsafe-no-sandbox"],
     "new": ["--bidirectional", "--out"],

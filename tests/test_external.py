@@ -14,9 +14,10 @@ import pytest
 from test_llm_operators import BRIEFING, report_on
 from test_search import feedback_of
 
-from agent_sandbox.agents.external import ExternalAgent, make_workspace
+from agent_sandbox.agents.external.agent import ExternalAgent
 from agent_sandbox.agents.external.mailbox import MAX_BYTES, Mailbox
 from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
+from agent_sandbox.agents.external.workspace import make_workspace
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.search import search
 from lra_design.records import Attempt, Budget, Feedback

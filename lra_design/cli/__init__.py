@@ -20,6 +20,7 @@ from lra_design.cli.data import data
 from lra_design.cli.design import design
 from lra_design.cli.explain import explain
 from lra_design.cli.journal import journal
+from lra_design.cli.mcp import mcp
 from lra_design.cli.mechanisms import mechanisms
 from lra_design.cli.nearest import nearest
 from lra_design.cli.new import new
@@ -61,6 +62,7 @@ for command in (
     design,
     journal,
     attribute,
+    mcp,
     board,
     compare,
     noise,

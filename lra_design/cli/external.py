@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mechanisms import FEW, reference_source
 
 if TYPE_CHECKING:
-    from agent_sandbox.agents.external import ExternalAgent
+    from agent_sandbox.agents.external.agent import ExternalAgent
     from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
     from agent_sandbox.agents.prompts import Briefing
     from lra_design.cli.judging import Judging
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_program(judging: Judging, briefing: Briefing) -> Iterator[ExternalAgent]:
     """The agent that the run's command is, while it runs; it is ended with the block."""
-    from agent_sandbox.agents.external import ExternalAgent, make_workspace
+    from agent_sandbox.agents.external.agent import ExternalAgent
     from agent_sandbox.agents.external.mailbox import Mailbox
+    from agent_sandbox.agents.external.workspace import make_workspace
     from lra_design.cli.agents import report_for_agents
 
     settings, folder = judging.settings, judging.folder

@@ -53,17 +53,35 @@ def submit(source: str, change: str = "") -> dict[str, Any]:
 
 
 def _ask(request: dict[str, str]) -> dict[str, Any]:
-    name = f"{time.time_ns()}-{os.getpid()}.json"
-    draft = DESK / "asks" / f".{name}"
-    draft.write_text(json.dumps(request), encoding="utf-8")
-    draft.rename(DESK / "asks" / name)
-    answer = DESK / "answers" / name
-    while not answer.exists():
-        if (DESK / "closed").exists() and not answer.exists():
-            raise Closed((DESK / "closed").read_text(encoding="utf-8"))
+    name = post(request)
+    while True:
+        told = collect(name)
+        if told is not None:
+            return told
         time.sleep(POLL_SECONDS)
-    told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    return told
+
+
+def post(request: dict[str, str], desk: pathlib.Path = DESK) -> str:
+    """Leave a request at a desk; the name to `collect` its answer by."""
+    name = f"{time.time_ns()}-{os.getpid()}.json"
+    draft = desk / "asks" / f".{name}"
+    draft.write_text(json.dumps(request), encoding="utf-8")
+    draft.rename(desk / "asks" / name)
+    return name
+
+
+def collect(name: str, desk: pathlib.Path = DESK) -> dict[str, Any] | None:
+    """The answer to a request; None while there is none. Raises Closed when there will be none."""
+    answer, closed = desk / "answers" / name, desk / "closed"
+    over = closed.exists()  # looked at first: what was answered before the end is an answer
+    if answer.exists():
+        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+        return told
+    if over:
+        raise Closed(closed.read_text(encoding="utf-8"))
+    if not (desk / "asks" / name).exists():
+        raise Closed("the search was started again, which forgets what was asked; ask again")
+    return None
 
 
 def main(arguments: list[str]) -> int:
