@@ -53,6 +53,19 @@ def test_help_is_instant_and_loads_nothing_heavy() -> None:
 
 
 FLAGS = {
+    "attribute": [
+        "--device",
+        "--isolation",
+        "--json",
+        "--mode",
+        "--out",
+        "--scale",
+        "--seeds",
+        "--task",
+        "--tuned-rates",
+        "--unsafe-no-sandbox",
+        "--workers",
+    ],
     "board": ["--json", "--page"],
     "design": [
         "--agent",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from tiny_tasks import TINY_JOB
 
 from agent_sandbox.isolation import Isolation
 from lra_design.errors import (
@@ -23,36 +24,21 @@ from lra_design.errors import (
     LraDesignError,
     UsageError,
 )
-from lra_design.records import HostConfig, Run, Score, TrainConfig, Tuning, from_json
-from mechanisms import reference_source
+from lra_design.records import Run, Score, Tuning, from_json
 from trainers.executors import folder as folders
 from trainers.executors import process, work
 from trainers.executors.grid import MAX_LOSSES, raise_failure, run_jobs
 from trainers.executors.local import LocalExecutor
 from trainers.executors.opening import open_executor
 from trainers.executors.protocol import DONE, Assignment, State, TrainSpec, WorkSpec, training
-from trainers.job import Job, run_id
+from trainers.job import run_id
 from trainers.training import OnProgress, Progress, read_run
 from trainers.tuning import reaper
 from trainers.tuning.opened import OpenStudy
 from trainers.tuning.study import Search
 
 ROOT = Path(__file__).parent.parent
-JOB = Job(
-    name="local_window",
-    origin="reference",
-    agent=None,
-    source=reference_source("local_window"),
-    task="recall-probe",
-    scale="smoke",
-    setting="fixed",
-    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
-    train=TrainConfig(
-        num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
-    ),
-    hyperparameters={},
-    seed=3,
-)
+JOB = TINY_JOB
 BROKEN = dataclasses.replace(
     JOB,
     source=JOB.source.replace(

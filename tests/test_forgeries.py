@@ -120,7 +120,13 @@ def test_an_honest_mechanism_guesses_in_both(isolation: Isolation) -> None:
     assert isinstance(judged(source, isolation), Score)
 
 
-@pytest.mark.parametrize("path", FORGERIES, ids=[path.stem for path in FORGERIES])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if i % 3 else [], id=path.stem)
+        for i, path in enumerate(FORGERIES)
+    ],
+)
 def test_a_forger_is_perfect_when_it_grades_itself_and_at_chance_here(
     path: Path, isolation: Isolation
 ) -> None:

@@ -59,7 +59,7 @@ EVERY = [
     for i, causal in enumerate(modes(cls))
 ]
 CASES = [
-    param(name, causal, case, slow=i + j > 1 or max(case.lengths) > 131)
+    param(name, causal, case, slow=i + j > 0 or max(case.lengths) > 131)
     for name, cls in CLASSES.items()
     for i, causal in enumerate(modes(cls))
     for j, case in enumerate(TWINS[name].CASES)

@@ -19,10 +19,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from tiny_tasks import TINY_JOB
 
-from lra_design.records import HostConfig, Run, TrainConfig, from_json, to_json
-from mechanisms import reference_source
-from trainers.job import Job
+from lra_design.records import Run, from_json, to_json
 from trainers.training import read_run
 from trainers.tuning import ledger, reaper
 from trainers.tuning.storage import open_storage
@@ -30,21 +29,8 @@ from trainers.tuning.storage import open_storage
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-JOB = Job(
-    name="local_window",
-    origin="reference",
-    agent=None,
-    source=reference_source("local_window"),
-    task="recall-probe",
-    scale="smoke",
-    setting="fixed",
-    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
-    train=TrainConfig(
-        num_steps=60, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=30
-    ),
-    hyperparameters={},
-    seed=3,
-)
+TRAIN = dataclasses.replace(TINY_JOB.train, num_steps=60, evaluate_every=30)
+JOB = dataclasses.replace(TINY_JOB, train=TRAIN)
 NUM_TRIALS = 12
 DRIVER = """
 import sys

@@ -68,7 +68,7 @@ def spans(found: Pictures) -> Any:
 @pytest.mark.parametrize(
     ("constants", "count"),
     [
-        (MINI, 3),
+        (MINI, 1),
         pytest.param(PATHFINDER_32, 5, marks=pytest.mark.slow),
         pytest.param(PATH_X, 1, marks=pytest.mark.slow),
         pytest.param(replace(PATH_X, num_distractors=20), 1, marks=pytest.mark.slow),

@@ -100,6 +100,7 @@ def test_one_test_for_each_check(folder: Path, pytest_here: Callable[..., tuple[
     assert summary.count("WARNING LRA410 printed") == 1
 
 
+@pytest.mark.slow
 def test_one_test_can_be_asked_for_alone(
     folder: Path, pytest_here: Callable[..., tuple[int, str]]
 ) -> None:

@@ -7,32 +7,16 @@ from pathlib import Path
 
 import optuna
 import pytest
+from tiny_tasks import TINY_JOB
 
 from agent_sandbox.isolation import Isolation
 from lra_design.errors import CandidateFault, CandidateRefused
-from lra_design.records import HostConfig, TrainConfig
-from mechanisms import reference_source
-from trainers.job import Job
 from trainers.recipes import recipe_space
 from trainers.training import OnProgress, Progress
 from trainers.tuning.space import trial_job
 from trainers.tuning.study import tune
 
-JOB = Job(
-    name="local_window",
-    origin="reference",
-    agent=None,
-    source=reference_source("local_window"),
-    task="recall-probe",
-    scale="smoke",
-    setting="fixed",
-    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
-    train=TrainConfig(
-        num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
-    ),
-    hyperparameters={},
-    seed=0,
-)
+JOB = dataclasses.replace(TINY_JOB, seed=0)
 
 
 def ignore(number: int) -> OnProgress:

@@ -19,14 +19,14 @@ from types import SimpleNamespace
 import optuna
 import pytest
 from run_records import make_run
+from tiny_tasks import TINY_JOB
 
 from agent_sandbox.isolation import Isolation
 from lra_design.cli.crew import Crew
 from lra_design.cli.tuned import summary
 from lra_design.errors import DataError, UsageError
-from lra_design.records import HostConfig, Run, TrainConfig, Tuning, from_json, to_json
+from lra_design.records import Run, Tuning, from_json, to_json
 from mechanisms import reference_source
-from trainers.job import Job
 from trainers.training import OnProgress, Progress
 from trainers.tuning import ledger, reaper
 from trainers.tuning.sampling import NUM_QUASI_RANDOM, make_pruner, quasi_random_values
@@ -36,21 +36,7 @@ from trainers.tuning.study import Search, tune
 from trainers.tuning.winner import fresh_seeds, retrain
 
 ROOT = Path(__file__).parent.parent
-JOB = Job(
-    name="local_window",
-    origin="reference",
-    agent=None,
-    source=reference_source("local_window"),
-    task="recall-probe",
-    scale="smoke",
-    setting="fixed",
-    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
-    train=TrainConfig(
-        num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
-    ),
-    hyperparameters={},
-    seed=3,
-)
+JOB = TINY_JOB
 
 
 def ignore(number: int) -> OnProgress:

@@ -6,9 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from lra_design.records import HostConfig, TrainConfig
+from mechanisms import reference_source
 from tasks.listops import LISTOPS_MINI
 from tasks.stream import below, words
 from tasks.task import Examples, Task
+from trainers.job import Job
 
 PAIR_LENGTHS = (3, 11)
 
@@ -72,3 +75,19 @@ VALUES = dataclasses.replace(
 )
 WINDOWS = dataclasses.replace(LISTOPS_MINI, id="tiny-windows", window=5, splits_of=LISTOPS_MINI)
 KINDS = {task.id: task for task in (PAIRS, VALUES, WINDOWS)}
+TINY_JOB = Job(
+    name="local_window",
+    origin="reference",
+    agent=None,
+    source=reference_source("local_window"),
+    task="recall-probe",
+    scale="smoke",
+    setting="fixed",
+    host=HostConfig(d_model=6, num_heads=2, num_layers=1, d_mlp=7, causal=True, positions="none"),
+    train=TrainConfig(
+        num_steps=5, batch_size=11, learning_rate=3e-3, weight_decay=0.01, evaluate_every=2
+    ),
+    hyperparameters={},
+    seed=3,
+)
+"""A training of a moment, on a task that every process knows."""

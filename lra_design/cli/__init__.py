@@ -13,6 +13,7 @@ import sys
 import click
 
 from lra_design import __version__
+from lra_design.cli.attribute import attribute
 from lra_design.cli.board import board
 from lra_design.cli.compare import compare
 from lra_design.cli.data import data
@@ -36,7 +37,7 @@ from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "screen", "design", "data", "reproduce")
+RESUMED = ("train", "score", "tune", "screen", "design", "attribute", "data", "reproduce")
 """Commands that keep what they have finished."""
 
 
@@ -61,6 +62,7 @@ for command in (
     design,
     journal,
     mcp,
+    attribute,
     board,
     compare,
     noise,

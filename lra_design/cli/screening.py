@@ -176,14 +176,7 @@ class Ladder:
     def _report(self, name: str, job: Job, stage: Stage) -> ValidationReport:
         """The report on a candidate: an earlier call's, or a new one."""
         self._crew.check()
-        source = job.source.encode()
-        file = (
-            self._out / "validations" / f"{source_hash(source)[:16]}-{self._conditions.mode}.json"
-        )
-        report = _read_report(file)
-        if report is None:
-            report = validate(source, self._isolation, mode=self._conditions.mode)
-            write_atomically(file, to_json(report, indent=2).encode())
+        report = kept_report(job.source, self._conditions.mode, self._isolation, self._out)
         stage.complete(name, 1)
         return report
 
@@ -223,27 +216,12 @@ class Ladder:
         title = f"{len(names)} candidates, {share:.0%} of the steps"
         with self._display.stage(title, total) as stage:
             futures: dict[str, Future[Run | Finding]] = {
-                name: self._crew.submit(self._train_one, name, job, stage)
+                name: self._crew.submit(
+                    train_one, name, job, self._isolation, self._out, self._crew, stage
+                )
                 for name, job in jobs.items()
             }
             return {name: future.result() for name, future in futures.items()}
-
-    def _train_one(self, name: str, job: Job, stage: Stage) -> Run | Finding:
-        watch = stage.watch(name)
-
-        def on_progress(progress: Progress) -> None:
-            self._crew.check()
-            watch(progress)
-
-        self._crew.check()
-        try:
-            return train(job, self._isolation, self._out / run_id(job)[:16], on_progress)
-        except CandidateRefused as refusal:
-            return refusal.findings[0]
-        except CandidateFault as fault:
-            return fault_finding(fault, f"training on {job.task}")
-        finally:
-            stage.complete(name, job.train.num_steps)
 
     def _trained(self, name: str, share: float, outcome: Run | Finding, goes_on: bool) -> Trained:
         ran = isinstance(outcome, Run)
@@ -263,6 +241,40 @@ class Ladder:
         if noise is None or last.share < 1 or not accuracies:
             return None
         return correct(max(accuracies), len(accuracies), noise)
+
+
+def kept_report(
+    source: str, mode: Literal["causal", "bidirectional"], isolation: Isolation, out: Path
+) -> ValidationReport:
+    """The validator's report on `source`: an earlier call's that lies in `out`, or a new one."""
+    content = source.encode()
+    file = out / "validations" / f"{source_hash(content)[:16]}-{mode}.json"
+    report = _read_report(file)
+    if report is None:
+        report = validate(content, isolation, mode=mode)
+        write_atomically(file, to_json(report, indent=2).encode())
+    return report
+
+
+def train_one(
+    name: str, job: Job, isolation: Isolation, out: Path, crew: Crew, stage: Stage
+) -> Run | Finding:
+    """Train `job` in its folder in `out`, or read what an earlier call trained there."""
+    watch = stage.watch(name)
+
+    def on_progress(progress: Progress) -> None:
+        crew.check()
+        watch(progress)
+
+    crew.check()
+    try:
+        return train(job, isolation, out / run_id(job)[:16], on_progress)
+    except CandidateRefused as refusal:
+        return refusal.findings[0]
+    except CandidateFault as fault:
+        return fault_finding(fault, f"training on {job.task}")
+    finally:
+        stage.complete(name, job.train.num_steps)
 
 
 def _read_report(file: Path) -> ValidationReport | None:
