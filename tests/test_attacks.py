@@ -50,9 +50,10 @@ CAUGHT = [path for path in ATTACKS if answers(path)[0] not in FREE]
 LEFT = [path for path in ATTACKS if answers(path)[0] in FREE]
 
 
-def first_of_each() -> set[Path]:
-    """One attack for every answer that comes first: all of them take minutes together."""
-    return set({answers(path)[0]: path for path in reversed(ATTACKS)}.values())
+def chosen() -> set[Path]:
+    """One attack for every second answer that comes first: all of them take minutes together."""
+    first_of_each = {answers(path)[0]: path for path in reversed(ATTACKS)}
+    return set(list(first_of_each.values())[::2])
 
 
 def judge(
@@ -83,7 +84,7 @@ def marked(path: Path, *, default: bool) -> object:
     return pytest.param(path, marks=marks, id=path.stem)
 
 
-@pytest.mark.parametrize("path", [marked(p, default=p in first_of_each()) for p in CAUGHT])
+@pytest.mark.parametrize("path", [marked(p, default=p in chosen()) for p in CAUGHT])
 def test_an_attack_is_caught_by_its_family(path: Path, isolation: Isolation) -> None:
     assert_caught(path, judge(path, isolation, SEEDS[0], family(path)))
 
@@ -95,7 +96,7 @@ def test_an_attack_is_caught_by_the_whole_battery(path: Path, isolation: Isolati
         assert_caught(path, judge(path, isolation, seed, CHECKS))
 
 
-@pytest.mark.parametrize("path", [marked(p, default=p in first_of_each()) for p in LEFT])
+@pytest.mark.parametrize("path", [marked(p, default=p in chosen()) for p in LEFT])
 def test_what_cannot_succeed_or_be_seen_is_valid(path: Path, isolation: Isolation) -> None:
     report = judge(path, isolation, SEEDS[0], FAST)
     assert not report.findings, render_report(report)

@@ -123,8 +123,10 @@ class Stubborn:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, HarnessError])
-@pytest.mark.parametrize("num_finished", [0, 1, 4, 11])
+@pytest.mark.parametrize(
+    ("error", "num_finished"),
+    [(KeyboardInterrupt, 0), (HarnessError, 1), (KeyboardInterrupt, 4), (HarnessError, 11)],
+)
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
     tmp_path: Path, batch_size: int, error: type[BaseException], num_finished: int
 ) -> None:
