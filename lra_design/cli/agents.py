@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -230,8 +231,23 @@ def _briefing(settings: DesignSettings, shelf: str) -> Briefing:
         mode=settings.mode,
         shelf=shelf,
         budget=settings.budget,
+        noise=_noise(settings),
         whole_files=settings.whole_files,
     )
+
+
+def _noise(settings: DesignSettings) -> float | None:
+    """Standard deviation over seeds of the mean accuracy on the probes, which agents are told;
+    None where it was not measured for one of them."""
+    from leaderboards.noise import noise_floor
+    from leaderboards.repeats import Conditions
+
+    floors = [
+        noise_floor(Conditions(probe, settings.scale, "fixed", settings.mode))
+        for probe in settings.probes
+    ]
+    known = [floor.sd for floor in floors if floor is not None]
+    return math.hypot(*known) / len(floors) if known and len(known) == len(floors) else None
 
 
 def _described(name: str) -> str:
