@@ -237,6 +237,7 @@ class IsolatedWorker:
             self._killed = True
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            self._kill_group()  # now: a bomb would go on while its first process dies
 
     def _kill_group(self) -> None:
         """Whatever it left: it cannot leave its process group. Before it is reaped, so that the
