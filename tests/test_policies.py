@@ -27,6 +27,7 @@ from agent_sandbox.agents.operators.protocol import Action, action_of
 from agent_sandbox.agents.policies import get_policy, policy_names
 from agent_sandbox.agents.policies.behaviour import Cell, cell_of, reach_in_positions
 from agent_sandbox.agents.policies.evolutionary import Evolutionary
+from agent_sandbox.agents.policies.fixed_point import FixedPoint
 from agent_sandbox.agents.policies.mcts import MonteCarloTreeSearch
 from agent_sandbox.agents.policies.registry import POLICIES
 from agent_sandbox.agents.policies.tree import Node, grow
@@ -70,7 +71,7 @@ def failed(attempt: Attempt) -> bool:
     return attempt.feedback.mean_accuracy is None
 
 
-@pytest.mark.parametrize("text", [name for name in policy_names() if name != "one-shot"])
+@pytest.mark.parametrize("text", [*policy_names()[1:-1], "fixed-point:num_drafts=5,rounds=30"])
 def test_beats_the_floor_on_a_landscape(text: str) -> None:
     """40 evaluations, the same 12 landscapes. Over 40 landscapes with 60 evaluations: one-shot
     0.45, best-of-n 0.82, mcts 0.84, evolutionary 0.86, beam 0.86, greedy 0.91, each +-0.006."""
@@ -140,6 +141,26 @@ def test_one_shot_and_best_of_n_end() -> None:
     assert len(searched("best-of-n:num_drafts=7", script, batch_size=3)) == 7
     assert {a.operator for a in actions_of(searched("best-of-n", script))} == {"draft"}
     assert get_policy("best-of-n:num_drafts=2").choose([], [Action(operator="draft")] * 2) is None
+
+
+def test_a_fixed_point_is_where_rounds_gain_nothing_beyond_the_noise() -> None:
+    """With a deviation of 0.01 a gain counts above 0.0283; what failed is a round as well."""
+    script = [0.3, 0.5, 0.51, None, 0.52, 0.9]
+    text = "fixed-point:rounds=3,noise=0.01,debug_depth=0"
+    history = searched(text, script)
+    assert len(history) == 5
+    policy = get_policy(text)
+    assert isinstance(policy, FixedPoint)
+    assert policy.ending(history) == (
+        "a fixed point: 3 rounds after attempt 1 (50.0 %) gained no more than 2.8 points"
+    )
+    assert policy.ending(history[:4]) is None
+
+
+def test_small_gains_add_up_to_one_that_counts() -> None:
+    script = [0.3, 0.32, 0.34, 0.36, 0.38, 0.38, 0.38, 0.9]
+    assert len(searched("fixed-point:rounds=3,noise=0.01,debug_depth=0", script)) == 8
+    assert len(searched("fixed-point:rounds=2,debug_depth=0", script)) == 7
 
 
 def test_greedy_drafts_then_improves_the_best() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +15,7 @@ from lra_design.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.operators.protocol import OperatorSet
+    from agent_sandbox.agents.policies.protocol import Policy
     from agent_sandbox.agents.prompts import Briefing
     from agent_sandbox.agents.protocol import Agent
     from agent_sandbox.agents.search import LLMSpending
@@ -54,9 +55,9 @@ def agent_options(command: F) -> F:
         click.option(
             "--policy",
             metavar="NAME",
-            help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, with "
-            "options as in greedy:num_drafts=3.  [default: greedy with an llm, else `evolution`, "
-            "the built-in agent]",
+            help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, "
+            "fixed-point, with options as in greedy:num_drafts=3.  [default: greedy with an llm, "
+            "else `evolution`, the built-in agent]",
         ),
         click.option(
             "--operators",
@@ -150,8 +151,8 @@ class OpenedAgent:
     """What its llm, or its questions, took for an attempt."""
     batch_size: int
     """Candidates that it proposes before it is told of any of them."""
-    finish: Callable[[Sequence[Attempt]], None] = lambda attempts: None
-    """Called with all attempts when the search has ended."""
+    finish: Callable[[Sequence[Attempt]], str | None] = lambda attempts: None
+    """Called with all attempts when the search has ended; what there is to say of its end."""
 
 
 @contextmanager
@@ -163,6 +164,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     """
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
+    from agent_sandbox.agents.policies.fixed_point import FixedPoint
     from lra_design.cli.external import opened_program
 
     settings = judging.settings
@@ -172,25 +174,37 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
                 agent=program, spending=program.spending, batch_size=1, finish=program.answer
             )
         return
-    journal = Journal(judging.folder.journal)
+    journal, policy = Journal(judging.folder.journal), _policy(settings)
     yield OpenedAgent(
-        agent=_own_agent(judging, journal, shelf),
+        agent=_own_agent(judging, policy, journal, shelf),
         spending=lambda attempt: llm_spending(journal, attempt),
         batch_size=judging.crew.num_workers,
+        finish=policy.ending if isinstance(policy, FixedPoint) else lambda attempts: None,
     )
 
 
-def _own_agent(judging: Judging, journal: Journal, shelf: str) -> Agent:
-    from agent_sandbox.agents.evolution import RegularisedEvolution
+def _policy(settings: DesignSettings) -> Policy | None:
+    """The search policy; None for the built-in agent. Gains are held against what was measured."""
     from agent_sandbox.agents.policies import get_policy
+    from agent_sandbox.agents.policies.fixed_point import FixedPoint
+
+    if settings.policy == EVOLUTION:
+        return None
+    policy = get_policy(settings.policy, settings.agent_seed)
+    if isinstance(policy, FixedPoint) and policy.noise is None:
+        return replace(policy, noise=_noise(settings))
+    return policy
+
+
+def _own_agent(judging: Judging, policy: Policy | None, journal: Journal, shelf: str) -> Agent:
+    from agent_sandbox.agents.evolution import RegularisedEvolution
     from agent_sandbox.agents.policy_agent import PolicyAgent
 
     settings = judging.settings
-    if settings.policy == EVOLUTION:
+    if policy is None:
         num_drafts = min(10, 1 + (settings.budget.attempts or DEFAULT_ATTEMPTS) // 2)
         return RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
     only = None if settings.operators is None else frozenset(settings.operators)
-    policy = get_policy(settings.policy, settings.agent_seed)
     return PolicyAgent(policy, _operators(judging, journal, shelf), only)
 
 

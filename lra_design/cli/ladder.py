@@ -85,7 +85,8 @@ class Ladder:
                     on_event=self._show_event,
                     llm_spending=opened.spending,
                 )
-            opened.finish(attempts)
+            if end := opened.finish(attempts):
+                self._display.say(end)
         self._display.say(f"spent: {_spent(total_spent(attempts))}")
         return attempts
 

@@ -95,8 +95,8 @@ class TreePolicy(DraftingPolicy):
         """The operators it cannot do without."""
         return frozenset({self.draft, self.improve})
 
-    def choose(self, history: Sequence[Attempt], pending: Sequence[Action] = ()) -> Action:
-        """See `Policy`. There is always something to do: a draft, if nothing else."""
+    def choose(self, history: Sequence[Attempt], pending: Sequence[Action] = ()) -> Action | None:
+        """See `Policy`. There is always something to do here: a draft, if nothing else."""
         nodes, rng = grow(history, pending), self.rng(history, pending)
         if sum(not node.parents for node in nodes) < self.num_drafts:
             return Action(operator=self.draft)

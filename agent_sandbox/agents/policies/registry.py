@@ -8,13 +8,14 @@ from agent_sandbox.agents.policies.beam import Beam
 from agent_sandbox.agents.policies.common import DraftingPolicy
 from agent_sandbox.agents.policies.draws import BestOfN, OneShot
 from agent_sandbox.agents.policies.evolutionary import Evolutionary
+from agent_sandbox.agents.policies.fixed_point import FixedPoint
 from agent_sandbox.agents.policies.greedy import Greedy
 from agent_sandbox.agents.policies.mcts import MonteCarloTreeSearch
 from agent_sandbox.agents.policies.protocol import Policy
 from lra_design.errors import UsageError, unknown_name
 
 _KINDS: tuple[
-    type[OneShot | BestOfN | Greedy | Beam | MonteCarloTreeSearch | Evolutionary], ...
+    type[OneShot | BestOfN | Greedy | Beam | MonteCarloTreeSearch | Evolutionary | FixedPoint], ...
 ] = (
     OneShot,
     BestOfN,
@@ -22,6 +23,7 @@ _KINDS: tuple[
     Beam,
     MonteCarloTreeSearch,
     Evolutionary,
+    FixedPoint,
 )
 POLICIES = {kind.kind: kind for kind in _KINDS}
 
