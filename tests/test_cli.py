@@ -260,6 +260,7 @@ def test_validate_says_valid_or_why_not(tmp_path: Path, capsys: pytest.CaptureFi
     assert "LRA102" in printed
 
 
+@pytest.mark.slow
 def test_validate_a_folder(
     tmp_path: Path,
     isolation: Isolation,

@@ -114,6 +114,7 @@ def judged(source: str, isolation: Isolation) -> Score | str:
     return findings[0].check if findings else score
 
 
+@pytest.mark.slow
 def test_an_honest_mechanism_guesses_in_both(isolation: Isolation) -> None:
     source = reference_source("softmax")
     assert naive_accuracy(source, isolation) < 0.25

@@ -261,6 +261,7 @@ def test_every_attempt_fails_through_the_command(script: Path, tmp_path: Path) -
     assert len(attempts) > 150
 
 
+@pytest.mark.slow
 @needs_kernel
 def test_a_script_in_profile_validate_runs_with_its_arguments_and_its_own_exit_code(
     script: Path,

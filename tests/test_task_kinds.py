@@ -54,7 +54,7 @@ def job(task: Task, reference: str) -> Job:
 
 @pytest.mark.parametrize(
     "task",
-    [PAIRS, VALUES, pytest.param(WINDOWS, marks=pytest.mark.slow)],
+    [PAIRS, *(pytest.param(task, marks=pytest.mark.slow) for task in (VALUES, WINDOWS))],
     ids=lambda task: task.id,
 )
 def test_every_kind_is_trained_and_scored(task: Task, isolation: Isolation, tmp_path: Path) -> None:
