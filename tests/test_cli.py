@@ -491,6 +491,9 @@ def test_a_program_designs_behind_the_walls(
         (["--whole-files"], "name one with --llm"),
         (["--agent", "true", "--llm", "scripted:x"], "does all by itself"),
         (["--agent-network", "api.example.org"], "name its command with --agent"),
+        (["--agent", "true", "--policy", "greedy"], "does all by itself"),
+        (["--agent", "python 'agent.py"], "No closing quotation"),
+        (["--agent", "ls /"], "names /, which holds the run itself and its sealed results"),
     ],
 )
 def test_an_agent_that_cannot_be_is_refused_at_once(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_llm_operators import BRIEFING, report_on
@@ -16,10 +17,12 @@ from test_search import feedback_of
 
 from agent_sandbox.agents.external.agent import ExternalAgent
 from agent_sandbox.agents.external.mailbox import MAX_BYTES, Mailbox
-from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
+from agent_sandbox.agents.external.program import OpenProgram, WalledProgram, readable_by
 from agent_sandbox.agents.external.workspace import make_workspace
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.search import search
+from lra_design.cli.external import _name
+from lra_design.errors import UsageError
 from lra_design.records import Attempt, Budget, Feedback
 
 HILL_CLIMBER = """
@@ -114,6 +117,25 @@ def test_a_walled_program_can_ask_and_little_else(tmp_path: Path) -> None:
     ], (tmp_path / "log").read_text()
     assert agent.end == "the program ended with exit code 0"
     assert outside.read_text() == "secret"
+
+
+def test_a_command_may_read_what_it_names_and_no_folder_around_the_run(tmp_path: Path) -> None:
+    """Beside the workspace lie the sealed results."""
+    program = tmp_path / "agent.py"
+    program.write_text("")
+    place = tmp_path / "run" / "workspace"
+    place.mkdir(parents=True)
+    assert readable_by(f"python {program} nowhere", place) == [program]
+    for folder in (tmp_path, tmp_path / "run" / ".."):
+        with pytest.raises(UsageError, match="sealed results"):
+            readable_by(f"ls {folder}", place)
+
+
+def test_a_program_outside_the_walls_is_called_so_in_every_record() -> None:
+    settings = SimpleNamespace(agent="./agent", agent_network=("a.org", "b.org"))
+    assert _name(settings) == "./agent (outside the walls, for a.org, b.org)"  # type: ignore[arg-type]
+    settings.agent_network = ()
+    assert _name(settings) == "./agent"  # type: ignore[arg-type]
 
 
 def test_a_program_that_only_thinks_runs_out_of_time(tmp_path: Path) -> None:

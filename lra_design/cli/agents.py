@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lra_design.cli.options import together
 from lra_design.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.operators.protocol import OperatorSet
     from agent_sandbox.agents.policies.protocol import Policy
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from lra_design.cli.run_folder import DesignSettings
     from lra_design.records import Attempt, Budget, ValidationReport
 
-F = TypeVar("F", bound=Callable[..., Any])
 EVOLUTION = "evolution"
 """The built-in agent: regularised evolution over the grammar."""
 DEFAULT_ATTEMPTS = 12
@@ -31,102 +33,101 @@ REFLECTION_SEED = 0
 """Of the validator in `reflect`: the same source gets the same report, before a crash and after."""
 
 
-def agent_options(command: F) -> F:
-    """Which agent writes, and what it may spend."""
-    options = (
-        click.option(
-            "--agent",
-            metavar="COMMAND",
-            help="A program that writes, in place of all below: it gets a workspace with a brief "
-            "and a desk to ask at, behind the walls of a candidate.",
-        ),
-        click.option(
-            "--agent-network",
-            metavar="HOSTS",
-            help="What the program has to reach, separated by commas, for the record. It then runs "
-            "outside the walls, with your rights.",
-        ),
-        click.option(
-            "--llm",
-            metavar="NAME",
-            help="Who writes: anthropic:NAME, openai:NAME, openai:NAME@ADDRESS, replay:FILE or "
-            "scripted:FILE. Without it the grammar writes, which needs neither network nor key.",
-        ),
-        click.option(
-            "--policy",
-            metavar="NAME",
-            help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, "
-            "fixed-point, with options as in greedy:num_drafts=3.  [default: greedy with an llm, "
-            "else `evolution`, the built-in agent]",
-        ),
-        click.option(
-            "--operators",
-            metavar="LIST",
-            help="What it may do, of draft,improve,debug,crossover,simplify,reflect.  "
-            "[default: all that it can]",
-        ),
-        click.option(
-            "--whole-files", is_flag=True, help="The llm rewrites files instead of editing them."
-        ),
-        click.option(
-            "--preset",
-            type=click.Choice(["study"]),
-            help="Bounds of a published study: 500 attempts or 24 hours.",
-        ),
-        click.option(
-            "--attempts",
-            type=click.IntRange(1),
-            help=f"Candidates to write.  [default: {DEFAULT_ATTEMPTS} where nothing else is bound]",
-        ),
-        click.option("--max-hours", type=click.FloatRange(0), help="Hours by the clock."),
-        click.option("--max-device-seconds", type=click.FloatRange(0), help="Of training."),
-        click.option("--max-tokens", type=click.IntRange(0), help="That the llm reads and writes."),
-        click.option("--max-dollars", type=click.FloatRange(0), help="That the llm may cost."),
-        click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+agent_options = together(
+    click.option(
+        "--agent",
+        metavar="COMMAND",
+        help="A program that writes, in place of all below: it gets a workspace with a brief "
+        "and a desk to ask at, behind the walls of a candidate.",
+    ),
+    click.option(
+        "--agent-network",
+        metavar="HOSTS",
+        help="What the program has to reach, separated by commas, for the record. It then runs "
+        "outside the walls, with your rights.",
+    ),
+    click.option(
+        "--llm",
+        metavar="NAME",
+        help="Who writes: anthropic:NAME, openai:NAME, openai:NAME@ADDRESS, replay:FILE or "
+        "scripted:FILE. Without it the grammar writes, which needs neither network nor key.",
+    ),
+    click.option(
+        "--policy",
+        metavar="NAME",
+        help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, "
+        "fixed-point, with options as in greedy:num_drafts=3.  [default: greedy with an llm, "
+        "else `evolution`, the built-in agent]",
+    ),
+    click.option(
+        "--operators",
+        metavar="LIST",
+        help="What it may do, of draft,improve,debug,crossover,simplify,reflect.  "
+        "[default: all that it can]",
+    ),
+    click.option(
+        "--whole-files", is_flag=True, help="The llm rewrites files instead of editing them."
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(["study"]),
+        help="Bounds of a published study: 500 attempts or 24 hours.",
+    ),
+    click.option(
+        "--attempts",
+        type=click.IntRange(1),
+        help=f"Candidates to write.  [default: {DEFAULT_ATTEMPTS} where nothing else is bound]",
+    ),
+    click.option("--max-hours", type=click.FloatRange(0), help="Hours by the clock."),
+    click.option("--max-device-seconds", type=click.FloatRange(0), help="Of training."),
+    click.option("--max-tokens", type=click.IntRange(0), help="That the llm reads and writes."),
+    click.option("--max-dollars", type=click.FloatRange(0), help="That the llm may cost."),
+    click.option("--agent-seed", type=click.IntRange(0), default=0, show_default=True),
+)
+"""Which agent writes, and what it may spend."""
 
 
-def make_budget(
-    preset: str | None,
-    attempts: int | None,
-    max_hours: float | None,
-    max_device_seconds: float | None,
-    max_tokens: int | None,
-    max_dollars: float | None,
-) -> Budget:
-    """What the options allow; those that are given replace the preset's."""
-    import dataclasses
+def agent_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values of `agent_options` come to, as fields of DesignSettings."""
+    operators, hosts = asked["operators"], asked["agent_network"]
+    return {
+        **{name: asked[name] for name in ("agent", "llm", "whole_files", "agent_seed")},
+        "agent_network": tuple(hosts.split(",")) if hosts else (),
+        "policy": asked["policy"] or ("greedy" if asked["llm"] else EVOLUTION),
+        "operators": None if operators is None else tuple(operators.split(",")),
+        "budget": _budget(asked),
+    }
 
+
+def _budget(asked: Mapping[str, Any]) -> Budget:
+    """Bounds that are given replace the preset's."""
     from lra_design.records import PRESETS, Budget
 
-    asked = {
-        "attempts": attempts,
-        "wall_seconds": None if max_hours is None else 3600 * max_hours,
-        "device_seconds": max_device_seconds,
-        "tokens": max_tokens,
-        "dollars": max_dollars,
+    hours = asked["max_hours"]
+    bounds = {
+        "attempts": asked["attempts"],
+        "wall_seconds": None if hours is None else 3600 * hours,
+        "device_seconds": asked["max_device_seconds"],
+        "tokens": asked["max_tokens"],
+        "dollars": asked["max_dollars"],
     }
-    bounds: dict[str, Any] = {name: bound for name, bound in asked.items() if bound is not None}
-    if preset is not None:
-        return dataclasses.replace(PRESETS[preset], **bounds)
-    return Budget(**bounds) if bounds else Budget(attempts=DEFAULT_ATTEMPTS)
+    given: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
+    if asked["preset"] is not None:
+        return replace(PRESETS[asked["preset"]], **given)
+    return Budget(**given) if given else Budget(attempts=DEFAULT_ATTEMPTS)
 
 
-def check_agent(settings: DesignSettings) -> None:
-    """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair."""
+def check_agent(settings: DesignSettings, out: Path) -> None:
+    """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair.
+
+    out: the folder of the run.
+    """
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
 
-    others = settings.llm, settings.operators, settings.whole_files or None
-    if settings.agent is not None and any(other is not None for other in others):
-        raise UsageError(
-            "--agent is a program that does all by itself: expected none of --llm, --policy, "
-            "--operators, --whole-files with it."
-        )
-    if settings.agent_network and settings.agent is None:
+    if settings.agent is not None:
+        _check_program(settings, out)
+    elif settings.agent_network:
         raise UsageError("--agent-network is for a program: name its command with --agent.")
     for operator in settings.operators or ():
         if operator not in OPERATORS:
@@ -140,6 +141,20 @@ def check_agent(settings: DesignSettings) -> None:
         )
     if settings.whole_files and settings.llm is None:
         raise UsageError("--whole-files is for an llm: name one with --llm.")
+
+
+def _check_program(settings: DesignSettings, out: Path) -> None:
+    from agent_sandbox.agents.external.program import readable_by
+    from lra_design.cli.run_folder import RunFolder
+
+    others = settings.llm, settings.operators, settings.whole_files or None
+    if settings.policy != EVOLUTION or any(other is not None for other in others):
+        raise UsageError(
+            "--agent is a program that does all by itself: expected none of --llm, --policy, "
+            "--operators, --whole-files with it."
+        )
+    if not settings.agent_network:
+        readable_by(settings.agent or "", RunFolder(out).workspace)
 
 
 @dataclass(frozen=True, kw_only=True)

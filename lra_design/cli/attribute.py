@@ -15,7 +15,9 @@ from lra_design.cli.options import (
     json_option,
     make_job,
     mode_option,
+    out_option,
     scale_option,
+    side_by_side_option,
     task_option,
 )
 from lra_design.records import Level
@@ -42,20 +44,8 @@ RATES = (1 / 3, 1.0, 3.0)
     is_flag=True,
     help="Also a third and three times the recipe's learning rate: three times the trainings.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Trainings side by side.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/attribute"),
-    show_default=True,
-    help="Folder for the trainings; each job gets a folder of its own in it.",
-)
+@side_by_side_option
+@out_option("runs/attribute")
 @json_option
 @device_option
 @isolation_options

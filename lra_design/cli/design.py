@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lra_design.cli.agents import EVOLUTION, agent_options, check_agent, make_budget
+from lra_design.cli.agents import agent_options, agent_settings, check_agent
 from lra_design.cli.options import (
     device_option,
     isolation,
@@ -68,19 +68,6 @@ def design(
     task: str,
     scale: Literal["smoke", "small", "full"],
     mode: Literal["causal", "bidirectional"],
-    agent: str | None,
-    agent_network: str | None,
-    llm: str | None,
-    policy: str | None,
-    operators: str | None,
-    whole_files: bool,
-    preset: str | None,
-    attempts: int | None,
-    max_hours: float | None,
-    max_device_seconds: float | None,
-    max_tokens: int | None,
-    max_dollars: float | None,
-    agent_seed: int,
     seeds: int,
     workers: int,
     out: Path,
@@ -88,6 +75,7 @@ def design(
     as_json: bool,
     device: str,
     level: Level,
+    **agent: Any,
 ) -> int:
     """Let an agent design mechanisms for a task, and rank the best beside the references.
 
@@ -112,21 +100,12 @@ def design(
         probes=PROBES,
         scale=scale,
         mode=mode,
-        agent=agent,
-        agent_network=tuple(agent_network.split(",")) if agent_network else (),
-        llm=llm,
-        policy=policy or ("greedy" if llm else EVOLUTION),
-        operators=None if operators is None else tuple(operators.split(",")),
-        whole_files=whole_files,
-        agent_seed=agent_seed,
-        budget=make_budget(
-            preset, attempts, max_hours, max_device_seconds, max_tokens, max_dollars
-        ),
         num_seeds=seeds,
         isolation=level,
         device=device_of(card),
+        **agent_settings(agent),
     )
-    check_agent(settings)
+    check_agent(settings, out)
     display = Display()
     with (
         opened(out, settings, new=new) as folder,

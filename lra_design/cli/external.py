@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
     from agent_sandbox.agents.prompts import Briefing
     from lra_design.cli.judging import Judging
+    from lra_design.cli.run_folder import DesignSettings
     from lra_design.records import Attempt
 
 
@@ -34,13 +35,19 @@ def opened_program(judging: Judging, briefing: Briefing) -> Iterator[ExternalAge
     reason = "the run was interrupted"
     with _program(judging) as program:
         agent = ExternalAgent(
-            settings.agent, mailbox, program, settings.budget, report_for_agents(judging)
+            _name(settings), mailbox, program, settings.budget, report_for_agents(judging)
         )
         try:
             yield agent
             reason = agent.end or "the budget is spent"
         finally:
             mailbox.close(reason)
+
+
+def _name(settings: DesignSettings) -> str:
+    """What every record says of who wrote: the command, and that it was outside the walls."""
+    hosts = ", ".join(settings.agent_network)
+    return f"{settings.agent} (outside the walls, for {hosts})" if hosts else str(settings.agent)
 
 
 def _program(judging: Judging) -> OpenProgram | WalledProgram:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lra_design.cli.options import SCALES, json_option, mode_option
+from lra_design.cli.options import SCALES, json_option, mode_option, together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 SEEDS = (1, 2, 3, 5, 10)
 CHOICES = (2, 5, 12, 100)
+conditions_options = together(
+    click.argument("task"),
+    click.argument("scale", type=click.Choice(SCALES)),
+    mode_option,
+    json_option,
+)
 
 
 @click.command(short_help="How much of an accuracy is chance, as measured.")
-@click.argument("task")
-@click.argument("scale", type=click.Choice(SCALES))
-@mode_option
-@json_option
+@conditions_options
 def noise(
     task: str,
     scale: Literal["smoke", "small", "full"],
@@ -56,10 +59,7 @@ def noise(
 
 
 @click.command(short_help="How far a short training tells what a full one would, as measured.")
-@click.argument("task")
-@click.argument("scale", type=click.Choice(SCALES))
-@mode_option
-@json_option
+@conditions_options
 def proxy(
     task: str,
     scale: Literal["smoke", "small", "full"],

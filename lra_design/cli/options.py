@@ -168,27 +168,8 @@ def workers_available() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def training_options(folder: str) -> Callable[[F], F]:
-    """The argument and options of a command that trains one file; `folder`: default of --out."""
-    out_option = click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path(folder),
-        show_default=True,
-        help="Folder for the trainings; each job gets a folder of its own in it.",
-    )
-    parts = (
-        source_argument,
-        task_option,
-        scale_option,
-        variant_option,
-        mode_option,
-        seed_option,
-        out_option,
-        json_option,
-        device_option,
-        isolation_options,
-    )
+def together(*parts: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several arguments and options as one, which help shows in this order."""
 
     def add(command: F) -> F:
         for part in reversed(parts):
@@ -196,6 +177,42 @@ def training_options(folder: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def out_option(folder: str) -> Callable[[F], F]:
+    """Where a command trains; `folder` is the default."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(folder),
+        show_default=True,
+        help="Folder for the trainings; each job gets a folder of its own in it.",
+    )
+
+
+side_by_side_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Trainings side by side.",
+)
+
+
+def training_options(folder: str) -> Callable[[F], F]:
+    """The argument and options of a command that trains one file; `folder`: default of --out."""
+    return together(
+        source_argument,
+        task_option,
+        scale_option,
+        variant_option,
+        mode_option,
+        seed_option,
+        out_option(folder),
+        json_option,
+        device_option,
+        isolation_options,
+    )
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

@@ -14,9 +14,11 @@ from lra_design.cli.options import (
     json_option,
     make_job,
     mode_option,
+    out_option,
     scale_option,
     seed_option,
     show_findings,
+    side_by_side_option,
     task_option,
 )
 from lra_design.records import Level
@@ -32,20 +34,8 @@ if TYPE_CHECKING:
 @scale_option
 @mode_option
 @seed_option
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Trainings side by side.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/screen"),
-    show_default=True,
-    help="Folder for the trainings; each job gets a folder of its own in it.",
-)
+@side_by_side_option
+@out_option("runs/screen")
 @json_option
 @isolation_options
 def screen(

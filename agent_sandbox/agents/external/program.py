@@ -15,7 +15,7 @@ from typing import IO, Self
 
 from agent_sandbox.isolation import open_isolation
 from agent_sandbox.isolation.script import Errand, run_script
-from lra_design.errors import CandidateFault, HarnessError
+from lra_design.errors import CandidateFault, HarnessError, UsageError
 from lra_design.records import Level, Limits
 
 SHELL = "/bin/sh"
@@ -30,15 +30,39 @@ LIMITS = Limits(
 )
 
 
+def readable_by(command: str, workspace: Path) -> list[Path]:
+    """The files and folders that a command names: what it may read besides its workspace.
+
+    Raises UsageError for a command that no shell understands, and where a folder holds the run
+    itself, whose results are sealed.
+    """
+    try:
+        words = [Path(word) for word in shlex.split(command)]
+    except ValueError as error:
+        raise UsageError(
+            f"expected a shell command after --agent, found {command!r}: {error}"
+        ) from None
+    named = [word.resolve() for word in words if word.exists()]
+    for path in named:
+        if workspace.resolve().is_relative_to(path):
+            raise UsageError(
+                f"the command of --agent names {path}, which holds the run itself and its sealed "
+                "results: expected files and folders apart from it. Name them more closely, or "
+                "put the run elsewhere with --out."
+            )
+    return named
+
+
 class WalledProgram:
     """A shell command in profile `train`: no network, and nothing writable but its workspace."""
 
     def __init__(self, command: str, workspace: Path, level: Level, log: Path) -> None:
-        """Files that the command names may be read. Raises HarnessError when there are no walls."""
-        words = (Path(word) for word in shlex.split(command))
-        readable = [word.resolve() for word in words if word.exists()]
+        """Raises UsageError as `readable_by`, HarnessError when there are no walls."""
         self._isolation = open_isolation(
-            level, profile="train", readable=readable, scratch=workspace.resolve()
+            level,
+            profile="train",
+            readable=readable_by(command, workspace),
+            scratch=workspace.resolve(),
         )
         folders = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         line = f"PATH={shlex.quote(folders)}; export PATH; {command}"

@@ -27,4 +27,3 @@ def make_workspace(folder: Path, briefing: Briefing, examples: Mapping[str, str]
     }
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    folder.chmod(0o777)  # the program may have a user id of its own
