@@ -82,6 +82,7 @@ FLAGS = {
         "--max-tokens",
         "--mode",
         "--new",
+        "--no-attribution",
         "--operators",
         "--out",
         "--policy",

@@ -3,7 +3,7 @@
 The ladder of a run: every candidate is validated; a valid one is trained on the probes; the best
 few by their mean over the probes are trained on the task; the best of those on validation is
 trained with several seeds beside the references, under the same recipe, and the sealed test split
-is opened for these runs alone.
+is opened for these runs alone. After that the winner's change is taken apart, on validation splits.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
     help="Folder of the run; the same command resumes it.",
 )
 @click.option("--new", is_flag=True, help="Start another run beside the one in the folder.")
+@click.option(
+    "--no-attribution",
+    is_flag=True,
+    help="Print the command that tells which of its changes made the winner better, in place of "
+    "running it.",
+)
 @json_option
 @device_option
 @isolation_options
@@ -72,6 +78,7 @@ def design(
     workers: int,
     out: Path,
     new: bool,
+    no_attribution: bool,
     as_json: bool,
     device: str,
     level: Level,
@@ -88,6 +95,7 @@ def design(
     from lra_design.cli.judging import Judging
     from lra_design.cli.ladder import Ladder
     from lra_design.cli.run_folder import DesignSettings, opened
+    from lra_design.cli.winner import explained
     from tasks.registry import get_task
     from trainers.device import device_of
     from trainers.recipes import get_recipe
@@ -113,8 +121,13 @@ def design(
         isolation(level, card) if card else nullcontext(walls) as training,
     ):
         with display.showing(), Crew(workers) as crew:
-            Ladder(Judging(settings, folder, walls, training, crew), display).climb()
+            won = Ladder(Judging(settings, folder, walls, training, crew), display).climb()
         _show_board(settings, folder, as_json)
+        if won is not None:
+            with display.showing(), Crew(workers) as crew:
+                judging = Judging(settings, folder, walls, training, crew)
+                text = explained(won, judging, display, trains=not no_attribution)
+            click.echo(text, err=as_json)
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.search import Event, search, total_spent
 from lra_design.cli.agents import DEFAULT_ATTEMPTS, opened_agent
-from lra_design.cli.attributing import attributing_command
+from lra_design.cli.attributing import Change, winners_change
 from lra_design.cli.design import NUM_FINALISTS
 from lra_design.cli.display import Display, Stage
 from lra_design.cli.external import submitted
@@ -31,14 +31,16 @@ class Ladder:
         self._agent_name = ""
         self._references = [Entrant(name, reference_source(name)) for name in FEW]
 
-    def climb(self) -> None:
-        """Go through all rungs; what an earlier call finished is read, not repeated."""
+    def climb(self) -> Change | None:
+        """Go through all rungs; what an earlier call finished is read, not repeated.
+
+        What there is to attribute: the winner's change, when it has several ingredients.
+        """
         references, attempts = self.search_on_probes()
         self._compare_on_probes(references, attempts)
         best = self._choose(attempts)
         self._compete([*([best] if best else []), *self._references])
-        if best is not None:
-            self._say_how_to_attribute(best, attempts)
+        return winners_change(attempts, best) if best is not None else None
 
     def search_on_probes(self) -> tuple[dict[str, Feedback], list[Attempt]]:
         """The first rung: what the references reach, by name, and every attempt of the agent."""
@@ -171,11 +173,6 @@ class Ladder:
             for job, future in zip(jobs, futures, strict=True):
                 line = _run_line(future.result())
                 self._display.say(f"{job.name}, seed {job.seed}\n  {line}")
-
-    def _say_how_to_attribute(self, best: Entrant, attempts: Sequence[Attempt]) -> None:
-        command = attributing_command(attempts, best.source, self._settings, self._judging.folder)
-        if command is not None:
-            self._display.say(f"\nwhich of its changes made it better:\n  {command}")
 
 
 def _shelf(references: dict[str, Feedback]) -> str:

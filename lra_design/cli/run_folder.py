@@ -73,9 +73,19 @@ class RunFolder:
         """The leaderboard as a page."""
         return self.path / "board.html"
 
+    @property
+    def trainings(self) -> Path:
+        """Every training, of candidates, references and of an attribution."""
+        return self.path / "trainings"
+
+    @property
+    def attribution(self) -> Path:
+        """Which of its changes made the winner better."""
+        return self.path / "attribution.json"
+
     def training(self, run_id: str) -> Path:
         """The folder of one training."""
-        return self.path / "trainings" / run_id[:16]
+        return self.trainings / run_id[:16]
 
     def candidate(self, index: int) -> Path:
         """The source of attempt `index`."""
