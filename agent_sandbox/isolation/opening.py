@@ -14,7 +14,7 @@ from agent_sandbox.isolation.cuda import CudaReach, cuda_reach
 from agent_sandbox.isolation.folders import Folders
 from agent_sandbox.isolation.forked import ForkedIsolation
 from agent_sandbox.isolation.landlock import landlock_version
-from agent_sandbox.isolation.own_network import NETWORK_REMEDY
+from agent_sandbox.isolation.own_network import NETWORK_REMEDY, require_own_network
 from agent_sandbox.isolation.policy import Policy
 from agent_sandbox.isolation.reach import Rule, file_rules, mounted_paths
 from agent_sandbox.isolation.seccomp import seccomp_supported
@@ -44,11 +44,9 @@ def open_isolation(
     compute on, the only one they can reach. `own_network`: workers may use TCP, in a network that
     holds nothing but a door to the judge; not in level `unsafe`.
     """
-    if own_network and level == "unsafe":
-        raise IsolationUnavailable(
-            "network namespace", "level 'unsafe' has no walls", NETWORK_REMEDY
-        )
     _require_linux()
+    if own_network:
+        require_network(level)
     if level != "unsafe":
         _require_layers()
     gpu = _require_cuda(card) if card else None
@@ -70,6 +68,15 @@ def open_isolation(
         return Container(inside) if level == "container" else NoWall()
 
     return ForkedIsolation(policy, put_up, programs)
+
+
+def require_network(level: Level) -> None:
+    """Raise IsolationUnavailable unless workers of `level` may be given a network of their own."""
+    if level == "unsafe":
+        found = "level 'unsafe' has no walls around it"
+        raise IsolationUnavailable("network namespace", found, NETWORK_REMEDY)
+    if level == "standard":  # the outer walls of the others bring theirs
+        require_own_network()
 
 
 def _resolved(path: str | Path) -> str:

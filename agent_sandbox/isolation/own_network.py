@@ -11,9 +11,12 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 from agent_sandbox.isolation.kernel import CLONE_NEWNET, CLONE_NEWUSER, unshare
+from lra_design.errors import IsolationUnavailable
 
 DOOR = ("127.0.0.1", 3128)
 """Where workers find it: always the same address, since the network is always a new one."""
@@ -43,6 +46,19 @@ def enter_own_network() -> None:
         ):
             Path(f"/proc/self/{name}").write_text(text)
     _raise_loopback()
+
+
+def require_own_network() -> None:
+    """Raise IsolationUnavailable unless a process of this user gets a network; found by trying."""
+    flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
+    attempt = (
+        "import ctypes, sys; libc = ctypes.CDLL(None, use_errno=True); "
+        f"sys.exit(ctypes.get_errno() if libc.unshare({flags}) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", attempt], check=False)
+    if done.returncode != 0:
+        found = f"the kernel refuses one: {os.strerror(done.returncode)}"
+        raise IsolationUnavailable("network namespace", found, NETWORK_REMEDY)
 
 
 def open_door() -> socket.socket:

@@ -43,8 +43,18 @@ agent_options = together(
     click.option(
         "--agent-network",
         metavar="HOSTS",
-        help="What the program has to reach, separated by commas, for the record. It then runs "
-        "outside the walls, with your rights.",
+        help="Hosts that the program may reach, as in api.anthropic.com,localhost:11434; through a "
+        "proxy at HTTPS_PROXY, which records all it does. No others.",
+    ),
+    click.option(
+        "--agent-network-unwalled",
+        is_flag=True,
+        help="The program runs outside all walls, with your rights; its hosts are for the record.",
+    ),
+    click.option(
+        "--agent-env",
+        metavar="NAMES",
+        help="Environment variables that the program gets, as in ANTHROPIC_API_KEY. No others.",
     ),
     click.option(
         "--llm",
@@ -89,10 +99,14 @@ agent_options = together(
 
 def agent_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the values of `agent_options` come to, as fields of DesignSettings."""
-    operators, hosts = asked["operators"], asked["agent_network"]
+    from agent_sandbox.agents.external.hosts import parse_hosts
+
+    operators, hosts, names = asked["operators"], asked["agent_network"], asked["agent_env"]
+    kept = ("agent", "agent_network_unwalled", "llm", "whole_files", "agent_seed")
     return {
-        **{name: asked[name] for name in ("agent", "llm", "whole_files", "agent_seed")},
-        "agent_network": tuple(hosts.split(",")) if hosts else (),
+        **{name: asked[name] for name in kept},
+        "agent_network": tuple(map(str, parse_hosts(hosts))) if hosts is not None else (),
+        "agent_env": tuple(names.split(",")) if names is not None else (),
         "policy": asked["policy"] or ("greedy" if asked["llm"] else EVOLUTION),
         "operators": None if operators is None else tuple(operators.split(",")),
         "budget": _budget(asked),
@@ -127,8 +141,10 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
 
     if settings.agent is not None:
         _check_program(settings, out)
-    elif settings.agent_network:
-        raise UsageError("--agent-network is for a program: name its command with --agent.")
+    for option in ("agent_network", "agent_network_unwalled", "agent_env"):
+        if getattr(settings, option) and settings.agent is None:
+            flag = option.replace("_", "-")
+            raise UsageError(f"--{flag} is for a program: name its command with --agent.")
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
@@ -144,7 +160,8 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
 
 
 def _check_program(settings: DesignSettings, out: Path) -> None:
-    from agent_sandbox.agents.external.program import readable_by
+    from agent_sandbox.agents.external.program import passed_on, readable_by
+    from agent_sandbox.isolation.opening import require_network
     from lra_design.cli.run_folder import RunFolder
 
     others = settings.llm, settings.operators, settings.whole_files or None
@@ -153,8 +170,13 @@ def _check_program(settings: DesignSettings, out: Path) -> None:
             "--agent is a program that does all by itself: expected none of --llm, --policy, "
             "--operators, --whole-files with it."
         )
-    if not settings.agent_network:
+    passed_on(settings.agent_env)
+    if settings.agent_network_unwalled and not settings.agent_network:
+        raise UsageError("--agent-network-unwalled: expected --agent-network with hosts beside it.")
+    if not settings.agent_network_unwalled:
         readable_by(settings.agent or "", RunFolder(out).workspace)
+        if settings.agent_network:
+            require_network(settings.isolation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +190,8 @@ class OpenedAgent:
     """Candidates that it proposes before it is told of any of them."""
     finish: Callable[[Sequence[Attempt]], str | None] = lambda attempts: None
     """Called with all attempts when the search has ended; what there is to say of its end."""
+    afterword: Callable[[], str] = lambda: ""
+    """Called when it is closed; what there is to say of all it did, or nothing."""
 
 
 @contextmanager
@@ -177,6 +201,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     shelf: what the references reach, in words. Raises UsageError when policy and operators do not
     fit, LLMFault when the llm lacks a key.
     """
+    from agent_sandbox.agents.external.connections import summary
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
     from agent_sandbox.agents.policies.fixed_point import FixedPoint
@@ -186,7 +211,11 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     if settings.agent is not None:
         with opened_program(judging, _briefing(settings, shelf)) as program:
             yield OpenedAgent(
-                agent=program, spending=program.spending, batch_size=1, finish=program.answer
+                agent=program,
+                spending=program.spending,
+                batch_size=1,
+                finish=program.answer,
+                afterword=lambda: summary(judging.folder.agent_network),
             )
         return
     journal, policy = Journal(judging.folder.journal), _policy(settings)

@@ -1,4 +1,4 @@
-"""The record of a program's connections: one line of JSON for each that is opened, closed, refused."""
+"""The record of a program's connections: a line of JSON for each that opens, closes, is refused."""
 
 from __future__ import annotations
 

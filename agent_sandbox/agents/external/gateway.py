@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import socket
@@ -39,9 +40,10 @@ MAX_CONNECTIONS = 64
 """At the same time."""
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_ADDRESSES = 4
+_HEARING_SECONDS = 1.0
 _MAX_MEMORY_BYTES = 1024**3
 _UNUSED_UID = 65518
-"""Root gives itself up for it: nobody has it (see `isolation.user`), and no worker gets it."""
+"""Root gives itself up for it: nobody has it, and workers get it last (see `isolation.user`)."""
 _STATUS = {
     400: "Bad Request",
     403: "Forbidden",
@@ -91,11 +93,15 @@ class Gateway:
         self._tasks.add(task)
         try:
             await self._admit_or_refuse(reader, writer)
-        except (OSError, Full):
-            pass  # the program hung up, or is not heard any more
+            await _flushed(writer, self._patience.linger)
+        except (OSError, Full, asyncio.CancelledError):
+            pass  # the program hung up, or is not heard any more, or the gateway ends
+        except Exception as error:  # ours, which must not end what others say meanwhile
+            with contextlib.suppress(OSError, Full), self._recording():
+                self._log.refused("?", f"a fault of the gateway: {type(error).__name__}: {error}")
         finally:
+            writer.transport.abort()
             self._tasks.discard(task)
-            writer.transport.abort() if self.over.is_set() else writer.close()
 
     async def _admit_or_refuse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -110,7 +116,7 @@ class Gateway:
         except Refusal as refusal:
             with self._recording():
                 self._log.refused(target, refusal.reason)
-            await _say_no(writer, refusal, self._patience.head)
+            await _say_no(reader, writer, refusal)
             return
         await self._pass_on(head, (reader, writer), (remote_reader, remote), address)
 
@@ -204,15 +210,28 @@ class Gateway:
             raise
 
 
-async def _say_no(writer: asyncio.StreamWriter, refusal: Refusal, seconds: float) -> None:
+async def _flushed(writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Close it when what was written is through. Raises OSError, also when that takes too long."""
+    writer.close()
+    async with asyncio.timeout(seconds):
+        await writer.wait_closed()
+
+
+async def _say_no(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refusal: Refusal
+) -> None:
+    """Answer, and read on for a moment: who is hung up on while he speaks may not hear it."""
     text = f"{refusal.reason}\n".encode()
     head = (
         f"HTTP/1.1 {refusal.status} {_STATUS[refusal.status]}\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
     )
     writer.write(head.encode() + text)
-    async with asyncio.timeout(seconds):
-        await writer.drain()
+    writer.write_eof()
+    if refusal.status != 503:
+        async with asyncio.timeout(_HEARING_SECONDS):
+            while await reader.read(CHUNK_BYTES):
+                pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +264,7 @@ def _give_up_rights() -> None:
 def main() -> None:
     """Run the gateway that the configuration in the first argument asks for."""
     config = GatewayConfig(**json.loads(sys.argv[1]))
+    logging.disable()  # asyncio's own, on a pipe that nobody reads meanwhile
     _give_up_rights()
     asyncio.run(_run(config))
 

@@ -15,9 +15,9 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/1\.[01]")
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([\x20-\x7e\t]*)")
 _PLAIN = re.compile(r"http://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
-_HOP_BY_HOP = frozenset(
-    ("connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization")
-    + ("proxy-connection", "te", "trailer", "upgrade")
+_HOP_BY_HOP = (
+    *("connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+    *("proxy-connection", "te", "trailer", "upgrade"),
 )
 """Of this connection and not of the next; Host is written anew."""
 

@@ -70,8 +70,9 @@ class Network:
         if process is None or process.poll() in (None, 0):
             return
         assert process.stderr is not None
-        words = process.stderr.read().decode(errors="replace").strip()[-_LAST_WORDS:]
-        raise HarnessError(f"the gateway of the program's network ended: {words or 'no words'}")
+        words = b"" if process.stderr.closed else process.stderr.read()
+        said = words.decode(errors="replace").strip()[-_LAST_WORDS:] or f"code {process.returncode}"
+        raise HarnessError(f"the gateway of the program's network ended by itself: {said}")
 
     def _opened_log(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -83,10 +84,8 @@ class Network:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Its standard input ends, and so does it, after the last lines of its record."""
-    assert process.stdin is not None
-    process.stdin.close()
     try:
-        process.wait(_ENDING_SECONDS)
+        process.communicate(timeout=_ENDING_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        process.communicate()

@@ -65,13 +65,8 @@ async def relay(
 async def _both(outward: asyncio.Task[None], inward: asyncio.Task[None], half_open: bool) -> None:
     """Until both are through, or one fails; unless `half_open`, until nothing more comes in."""
     try:
-        await (asyncio.gather(outward, inward) if half_open else _until(inward, outward))
+        await (asyncio.gather(outward, inward) if half_open else inward)
     finally:
         outward.cancel()
         inward.cancel()
         await asyncio.gather(outward, inward, return_exceptions=True)
-
-
-async def _until(inward: asyncio.Task[None], outward: asyncio.Task[None]) -> None:
-    """Until the answer has come; a program that fails to send does not end it."""
-    await inward
