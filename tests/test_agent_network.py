@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_llm_server import FakeLLMServer
 
 from agent_sandbox.agents.external import connections
 from agent_sandbox.agents.external.connections import ConnectionLog, summary
@@ -636,3 +637,94 @@ def ended(pid: int) -> bool:
     except OSError:
         return True
     return state == "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["standard", "strong"])
+def test_the_real_sdk_of_openai_finds_its_way_out(tmp_path: Path, level: Level) -> None:
+    source = (
+        "import os, pathlib, openai\n"
+        "client = openai.OpenAI(api_key=os.environ['A_KEY'], base_url=os.environ['ADDRESS'])\n"
+        "def asked():\n"
+        "    return client.responses.create(model='tester', input='write', max_output_tokens=9)\n"
+        "told = [asked().output_text for _ in range(2)]\n"
+        "pathlib.Path('told').write_text(' '.join(told))\n"
+    )
+    with FakeLLMServer() as server:
+        port = int(server.address.rpartition(":")[2])
+        address = f"http://localhost:{port}/v1"
+        place = run_walled(
+            tmp_path, source, f"localhost:{port}", level, A_KEY="sk-1", ADDRESS=address
+        )
+    assert (place / "told").read_text() == "Hello. Hello."
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer sk-1"] * 2
+    assert server.requests[0].headers["host"] == f"localhost:{port}"
+    record = tmp_path / "run" / "agent-network.jsonl"
+    assert summary(record).startswith(f"reached: localhost:{port} (2 x, ")
+    assert "sk-1" not in record.read_text()
+
+
+@pytest.mark.slow
+def test_a_large_transfer_takes_little_memory(tmp_path: Path) -> None:
+    """256 MiB out to a host that reads slowly at first, and 256 MiB in."""
+    size, piece = 256 << 20, b"x" * (1 << 20)
+    counted: list[int] = []
+
+    def count_and_answer(client: socket.socket) -> None:
+        time.sleep(1)
+        received = 0
+        while chunk := client.recv(1 << 20):
+            received += len(chunk)
+        counted.append(received)
+        for _ in range(size // len(piece)):
+            client.sendall(piece)
+
+    door = socket.create_server(("127.0.0.1", 0))
+    address = door.getsockname()
+    with heard(count_and_answer) as port:
+        network = Network(parse_hosts(f"localhost:{port}"), tmp_path / "log")
+        with network.serving(door), socket.create_connection(address, 60) as client:
+            client.sendall(f"CONNECT localhost:{port} HTTP/1.1\r\n\r\n".encode())
+            head = client.recv(39)
+            for _ in range(size // len(piece)):
+                client.sendall(piece)
+            client.shutdown(socket.SHUT_WR)
+            received = 0
+            while chunk := client.recv(1 << 20):
+                received += len(chunk)
+            assert network._process is not None
+            status = Path(f"/proc/{network._process.pid}/status").read_text()
+    assert head.endswith(b"established\r\n\r\n")
+    assert (counted, received) == ([size], size)
+    peak = int(status.partition("VmHWM:")[2].split()[0])
+    assert peak < 64 * 1024, f"{peak} KiB at most"
+    assert f"(1 x, {size} bytes out, {size} in)" in summary(tmp_path / "log")
+
+
+@pytest.mark.slow
+def test_a_program_that_is_ended_leaves_nothing_running(tmp_path: Path) -> None:
+    """Ended from outside while it and a child hold connections; one that ignores signals."""
+    place = tmp_path / "workspace"
+    place.mkdir()
+    mark = f"6{os.getpid()}"
+    (place / "agent.py").write_text(
+        "import signal, socket, subprocess, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"subprocess.Popen(['sleep', '{mark}'])\n"
+        "held = socket.create_connection(('127.0.0.1', 3128))\n"
+        "open('started', 'w').close()\n"
+        f"time.sleep({mark})\n"
+    )
+    network = Network(parse_hosts("a.org"), tmp_path / "record")
+    walled = WalledProgram("python agent.py", place, "standard", tmp_path / "log", network=network)
+    with contextlib.suppress(KeyboardInterrupt), walled:
+        assert waited_for((place / "started").exists)
+        raise KeyboardInterrupt
+    assert network._process is not None
+    assert network._process.returncode == 0
+    commands = [
+        path.read_bytes()
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.parent.name != str(os.getpid())
+    ]
+    assert not [command for command in commands if mark.encode() in command]

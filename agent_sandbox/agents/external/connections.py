@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import time
@@ -65,7 +67,9 @@ class ConnectionLog:
     def _write(self, fields: dict[str, Any]) -> None:
         self._num_lines += 1
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields})
-        os.write(self._descriptor, line.encode() + b"\n")
+        content = line.encode() + b"\n"
+        if os.write(self._descriptor, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass
@@ -114,7 +118,7 @@ def summary(path: Path) -> str:
 def _entries(path: Path) -> Iterable[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            if line.endswith("\n"):  # the last one of a machine that stopped may be cut
+            with contextlib.suppress(ValueError):  # cut by a machine that stopped
                 yield json.loads(line)
 
 

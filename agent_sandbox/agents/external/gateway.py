@@ -15,6 +15,7 @@ head named, so nothing that is hidden in a body reaches another.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401  (asyncio would, when it may not read it any more)
 import contextlib
 import json
 import logging
