@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_design.cli.options import together
+from lra_design.cli.program import check_program, program_options, program_settings
 from lra_design.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -34,28 +35,7 @@ REFLECTION_SEED = 0
 
 
 agent_options = together(
-    click.option(
-        "--agent",
-        metavar="COMMAND",
-        help="A program that writes, in place of all below: it gets a workspace with a brief "
-        "and a desk to ask at, behind the walls of a candidate.",
-    ),
-    click.option(
-        "--agent-network",
-        metavar="HOSTS",
-        help="Hosts that the program may reach, as in api.anthropic.com,localhost:11434; through a "
-        "proxy at HTTPS_PROXY, which records all it does. No others.",
-    ),
-    click.option(
-        "--agent-network-unwalled",
-        is_flag=True,
-        help="The program runs outside all walls, with your rights; its hosts are for the record.",
-    ),
-    click.option(
-        "--agent-env",
-        metavar="NAMES",
-        help="Environment variables that the program gets, as in ANTHROPIC_API_KEY. No others.",
-    ),
+    program_options,
     click.option(
         "--llm",
         metavar="NAME",
@@ -99,14 +79,10 @@ agent_options = together(
 
 def agent_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the values of `agent_options` come to, as fields of DesignSettings."""
-    from agent_sandbox.agents.external.hosts import parse_hosts
-
-    operators, hosts, names = asked["operators"], asked["agent_network"], asked["agent_env"]
-    kept = ("agent", "agent_network_unwalled", "llm", "whole_files", "agent_seed")
+    operators = asked["operators"]
     return {
-        **{name: asked[name] for name in kept},
-        "agent_network": tuple(map(str, parse_hosts(hosts))) if hosts is not None else (),
-        "agent_env": tuple(names.split(",")) if names is not None else (),
+        **program_settings(asked),
+        **{name: asked[name] for name in ("llm", "whole_files", "agent_seed")},
         "policy": asked["policy"] or ("greedy" if asked["llm"] else EVOLUTION),
         "operators": None if operators is None else tuple(operators.split(",")),
         "budget": _budget(asked),
@@ -140,11 +116,8 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
     from agent_sandbox.agents.policies import get_policy
 
     if settings.agent is not None:
-        _check_program(settings, out)
-    for option in ("agent_network", "agent_network_unwalled", "agent_env"):
-        if getattr(settings, option) and settings.agent is None:
-            flag = option.replace("_", "-")
-            raise UsageError(f"--{flag} is for a program: name its command with --agent.")
+        _require_all_by_itself(settings)
+    check_program(settings, out)
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
@@ -159,24 +132,13 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
         raise UsageError("--whole-files is for an llm: name one with --llm.")
 
 
-def _check_program(settings: DesignSettings, out: Path) -> None:
-    from agent_sandbox.agents.external.program import passed_on, readable_by
-    from agent_sandbox.isolation.opening import require_network
-    from lra_design.cli.run_folder import RunFolder
-
+def _require_all_by_itself(settings: DesignSettings) -> None:
     others = settings.llm, settings.operators, settings.whole_files or None
     if settings.policy != EVOLUTION or any(other is not None for other in others):
         raise UsageError(
             "--agent is a program that does all by itself: expected none of --llm, --policy, "
             "--operators, --whole-files with it."
         )
-    passed_on(settings.agent_env)
-    if settings.agent_network_unwalled and not settings.agent_network:
-        raise UsageError("--agent-network-unwalled: expected --agent-network with hosts beside it.")
-    if not settings.agent_network_unwalled:
-        readable_by(settings.agent or "", RunFolder(out).workspace)
-        if settings.agent_network:
-            require_network(settings.isolation)
 
 
 @dataclass(frozen=True, kw_only=True)
