@@ -257,9 +257,10 @@ def _give_up_rights() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
     if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_UNUSED_UID, _UNUSED_UID, _UNUSED_UID)
-        os.setresuid(_UNUSED_UID, _UNUSED_UID, _UNUSED_UID)
+        with contextlib.suppress(OSError):  # a container that has no other user
+            os.setgroups([])
+            os.setresgid(_UNUSED_UID, _UNUSED_UID, _UNUSED_UID)
+            os.setresuid(_UNUSED_UID, _UNUSED_UID, _UNUSED_UID)
 
 
 def main() -> None:
