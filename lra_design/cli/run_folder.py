@@ -78,9 +78,9 @@ class RunFolder:
         return self.path / "board"
 
     @property
-    def page(self) -> Path:
-        """The leaderboard as a page."""
-        return self.path / "board.html"
+    def site(self) -> Path:
+        """The leaderboard as pages."""
+        return self.path / "site"
 
     def training(self, run_id: str) -> Path:
         """The folder of one training."""
