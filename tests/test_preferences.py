@@ -9,6 +9,7 @@ import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,8 @@ from agent_sandbox.agents.preferences.pairs import (
 from agent_sandbox.agents.render import render
 from agent_sandbox.agents.search import hash_source, search
 from lra_design.cli import run as command
-from lra_design.cli.run_folder import DesignSettings
+from lra_design.cli.agents import opened_agent
+from lra_design.cli.run_folder import DesignSettings, RunFolder
 from lra_design.records import (
     Attempt,
     Budget,
@@ -147,6 +149,18 @@ def test_the_order_has_no_circle(outcomes: list[str | float]) -> None:
                     assert better(a, c, 0.01) > 0
 
 
+SETTINGS = DesignSettings(
+    task="listops-mini",
+    probes=("recall-probe", "copying-probe", "delay-probe"),
+    scale="smoke",
+    mode="causal",
+    agent_seed=0,
+    budget=Budget(attempts=5),
+    num_seeds=1,
+    isolation="standard",
+)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A design run of three drafts and two children of the first."""
@@ -161,17 +175,7 @@ def folder(tmp_path: Path) -> Path:
         child(4, CRASHED, first.source_hash),
     ):
         kept.append(made)
-    settings = DesignSettings(
-        task="listops-mini",
-        probes=("recall-probe", "copying-probe", "delay-probe"),
-        scale="smoke",
-        mode="causal",
-        agent_seed=0,
-        budget=Budget(attempts=5),
-        num_seeds=1,
-        isolation="standard",
-    )
-    (path / "design.json").write_text(to_json(settings))
+    (path / "design.json").write_text(to_json(SETTINGS))
     return path
 
 
@@ -297,6 +301,15 @@ def test_a_search_that_was_cut_goes_on_as_it_would_have(tmp_path: Path) -> None:
     for cut in (3, 9, 11):
         attempts = searched(path, cut)
     assert without_time(attempts) == without_time(whole)
+
+
+def test_a_design_run_puts_the_writer_beside_the_policy(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, policy="learned:round_size=3", agent_seed=4)
+    crew = SimpleNamespace(num_workers=1)
+    judging = SimpleNamespace(settings=settings, folder=RunFolder(tmp_path), crew=crew)
+    with opened_agent(judging, shelf="") as opened:
+        assert opened.agent.name == "learned:round_size=3/learned-s4"
+        assert CHOICES in opened.agent.propose([]).notes
 
 
 @pytest.mark.slow

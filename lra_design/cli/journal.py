@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 folder_argument = click.argument("run", type=click.Path(path_type=Path))
 FORMATS = ("jsonl", "parquet")
+NOT_KNOWN = " (the noise of its probes was not measured: no two that scored are ordered)"
 
 
 @click.group(short_help="Show, compare and export the attempts of an agent.")
@@ -138,11 +139,11 @@ def pairs(run: Path, output: Path) -> None:
         )
     _write_lines([json.loads(to_json(pair)) for pair in found], output)
     by_gate = sum(pair.reason == "later gate" for pair in found)
-    click.echo(f"{len(found)} pairs in {output}: {by_gate} by the gate, {len(found) - by_gate} by")
-    click.echo(f"accuracy{NOT_KNOWN if noise is None else f', beyond a noise of {noise:.3f}'}")
-
-
-NOT_KNOWN = " (the noise of its probes was not measured: no two that scored are ordered)"
+    beyond = NOT_KNOWN if noise is None else f", beyond a noise of {noise:.3f}"
+    click.echo(
+        f"{len(found)} pairs in {output}: {by_gate} by the gate, {len(found) - by_gate} by "
+        f"accuracy{beyond}"
+    )
 
 
 def _settings(run: Path) -> DesignSettings | None:

@@ -46,7 +46,7 @@ class LearnedOperators(GrammarOperators):
         seed: int,
         *,
         noise: float | None,
-        round_size: int = 12,
+        round_size: int = 6,
         language: Language | None = None,
         learning: Learning | None = None,
     ) -> None:

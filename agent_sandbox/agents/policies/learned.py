@@ -14,7 +14,7 @@ class Learned(BestOfN):
 
     kind = "learned"
 
-    round_size: int = 12
+    round_size: int = 6
     """Attempts before the writer is refreshed."""
 
     def __post_init__(self) -> None:
