@@ -1,10 +1,10 @@
 """Preference pairs: of two children of one parent, the one that measurably came out better.
 
 A later *gate* is better: refused by the reader, failed a behaviour check, crashed in training (or
-was refused there, for its parameters), scored. Of two that scored on the same tasks, the higher mean validation accuracy is better when the
-difference exceeds twice the deviation of a difference of two trainings; where the noise was not
-measured, no two of them are ordered. What was valid and never trained is in no pair, nor are two
-that have the same code. Nothing of a test split is read.
+was refused there, for its parameters), scored. Of two that scored on the same tasks, the higher
+mean validation accuracy is better when the difference exceeds twice the deviation of a difference
+of two trainings; where the noise was not measured, no two of them are ordered. What was valid and
+never trained is in no pair, nor are two that have the same code. Nothing of a test split is read.
 """
 
 from __future__ import annotations
