@@ -38,6 +38,7 @@ from agent_sandbox.agents.search import hash_source, search
 from lra_design.cli import run as command
 from lra_design.cli.agents import opened_agent
 from lra_design.cli.run_folder import DesignSettings, RunFolder
+from lra_design.errors import RecordError
 from lra_design.records import (
     Attempt,
     Budget,
@@ -131,8 +132,8 @@ def test_a_score_of_a_test_split_is_never_read() -> None:
     sealed = dataclasses.replace(
         sealed, feedback=dataclasses.replace(sealed.feedback, scores=scores)
     )
-    with pytest.raises(ValueError, match="found some of a test"):
-        pairs_of([sealed, dataclasses.replace(sealed, index=2, code_hash="other")])
+    with pytest.raises(RecordError, match="attempt 1, found one of another split"):
+        pairs_of([child(0, INVALID), sealed])
 
 
 @given(

@@ -122,6 +122,7 @@ def pairs(run: Path, output: Path) -> None:
     scored the higher mean validation accuracy, where the difference is beyond the noise.
     """
     from agent_sandbox.agents.preferences.pairs import preference_pairs
+    from lra_design.files import write_atomically
     from lra_design.records import to_json
 
     if output.exists():
@@ -137,7 +138,7 @@ def pairs(run: Path, output: Path) -> None:
             f"{len(attempts)} attempts{'' if noise is not None else NOT_KNOWN}. Let the agent "
             "make more attempts."
         )
-    _write_lines([json.loads(to_json(pair)) for pair in found], output)
+    write_atomically(output, (f"{to_json(pair)}\n".encode() for pair in found))
     by_gate = sum(pair.reason == "later gate" for pair in found)
     beyond = NOT_KNOWN if noise is None else f", beyond a noise of {noise:.3f}"
     click.echo(

@@ -9,12 +9,14 @@ never trained is in no pair, nor are two that have the same code. Nothing of a t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 from agent_sandbox.agents.prompts.rendering import preference_prompt
+from lra_design.errors import RecordError
 from lra_design.records import Attempt, Feedback, record
 
 Gate = Literal["refused", "invalid", "crashed", "scored"]
@@ -97,8 +99,11 @@ def ordered_siblings(
 ) -> Iterator[tuple[Attempt, Attempt]]:
     """Every two children of the same parents of which one came out better: (better, worse).
 
-    noise: standard deviation of a mean accuracy over seeds, in [0, 1]; None: not known.
+    noise: standard deviation of a mean accuracy over seeds, in [0, 1]; None: not known. Raises
+    RecordError when an attempt holds a score of a test split.
     """
+    for attempt in attempts:
+        _check_sealed(attempt)
     for siblings in _families(attempts):
         for a, b in itertools.combinations(siblings, 2):
             order = better(a, b, noise)
@@ -116,13 +121,18 @@ def preference_pairs(
     """
     sources = {attempt.source_hash: attempt.proposal.source for attempt in attempts}
     written = [attempt for attempt in attempts if attempt.proposal.source.strip()]
+
+    @functools.cache  # one string for a family, however many pairs it has
+    def prompt(parents: tuple[str, ...]) -> str:
+        known = [sources[parent] for parent in parents if parent in sources]
+        return preference_prompt(known, task)
+
     for chosen, rejected in ordered_siblings(written, noise):
         parents = chosen.proposal.parents
         first, second = _side(chosen), _side(rejected)
         between = GATES.index(first.gate) - GATES.index(second.gate)
-        known = [sources[parent] for parent in parents if parent in sources]
         yield Pair(
-            prompt=preference_prompt(known, task),
+            prompt=prompt(parents),
             chosen=chosen.proposal.source,
             rejected=rejected.proposal.source,
             reason="later gate" if between else "higher accuracy",
@@ -150,9 +160,15 @@ def _margin(a: Attempt, b: Attempt) -> float | None:
     higher, lower = a.feedback.mean_accuracy, b.feedback.mean_accuracy
     if higher is None or lower is None or splits[0] != splits[1]:
         return None
-    if any(split == "test" for _, split in splits[0]):
-        raise ValueError(f"expected validation scores in attempt {a.index}, found some of a test")
     return higher - lower
+
+
+def _check_sealed(attempt: Attempt) -> None:
+    if any(score.split != "validation" for score in attempt.feedback.scores):
+        raise RecordError(
+            f"expected validation scores alone in attempt {attempt.index}, found one of another "
+            "split. This journal was changed by hand: restore it from a copy."
+        )
 
 
 def _side(attempt: Attempt) -> Side:
