@@ -10,9 +10,11 @@ validator and, where valid, trained on the probes at the scale `smoke`.
 
 Printed: of each seed and round, how many are valid, how many were scored and their mean accuracy
 over the probes; then both arms together, with 95 % intervals: Wilson's of the valid rate, Student's
-t of a mean accuracy, and Student's t over seeds of the differences, last round minus first. A
+t of a mean accuracy, and Student's t over seeds of the differences, last round minus first. Few of
+an untrained round are valid, so the means are compared a second time, by Welch's t: one mean for
+each trained seed, whose candidates are of one network, against all untrained candidates. A
 candidate without scores is in no mean. The same command goes on with what is in FOLDER; more seeds
-and more rounds may be asked for there.
+may be asked for there.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from statistics import fmean, stdev
 from typing import ClassVar
 
 from scipy.special import stdtrit
+from scipy.stats import ttest_ind
 
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.operators.learned import LearnedOperators
@@ -151,6 +154,16 @@ def difference(name: str, values: Sequence[float]) -> str:
     return f"{name}: {mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}] over {len(values)} seeds"
 
 
+def welch(trained: Sequence[float], untrained: Sequence[float]) -> str:
+    """Means of the trained seeds against all untrained candidates, which are drawn alike."""
+    if min(len(trained), len(untrained)) < 2:
+        return "mean accuracy, by Welch's t: too few"
+    found = ttest_ind(trained, untrained, equal_var=False)
+    low, high = found.confidence_interval(0.95)
+    gain = fmean(trained) - fmean(untrained)
+    return f"mean accuracy, by Welch's t: {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
 def main(
     folder: Path,
     num_seeds: int,
@@ -194,7 +207,8 @@ def show(first: Sequence[Sequence[Attempt]], last: Sequence[Sequence[Attempt]]) 
     print(difference("valid rate", gains))
     both = [(scores(before), scores(after)) for before, after in pairs]
     means = [fmean(after) - fmean(before) for before, after in both if before and after]
-    print(difference("mean accuracy", means), flush=True)
+    print(difference("mean accuracy", means))
+    print(welch([fmean(a) for _, a in both if a], [x for b, _ in both for x in b]), flush=True)
 
 
 if __name__ == "__main__":
