@@ -6,10 +6,11 @@ import dataclasses
 import json
 import random
 import runpy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from test_search import without_time
 
 from agent_sandbox.agents.grammar import draw_genome, genome_from_notes
 from agent_sandbox.agents.journal import Journal
-from agent_sandbox.agents.operators.learned import CHOICES, LearnedOperators
+from agent_sandbox.agents.operators.learned import CHOICES, LearnedOperators, Learning
 from agent_sandbox.agents.policies import get_policy
 from agent_sandbox.agents.policy_agent import PolicyAgent
 from agent_sandbox.agents.preferences.choices import SLOTS, write_genome
@@ -38,12 +39,13 @@ from agent_sandbox.agents.search import hash_source, search
 from lra_design.cli import run as command
 from lra_design.cli.agents import opened_agent
 from lra_design.cli.run_folder import DesignSettings, RunFolder
-from lra_design.errors import RecordError
+from lra_design.errors import RecordError, UsageError
 from lra_design.records import (
     Attempt,
     Budget,
     Feedback,
     Finding,
+    Proposal,
     from_json,
     to_json,
 )
@@ -302,6 +304,28 @@ def test_a_search_that_was_cut_goes_on_as_it_would_have(tmp_path: Path) -> None:
     for cut in (3, 9, 11):
         attempts = searched(path, cut)
     assert without_time(attempts) == without_time(whole)
+
+
+class Numbers:
+    """Eleven programs, each a number; the writer learns to write the highest."""
+
+    slots: ClassVar = {"number": dict.fromkeys(map(str, range(11)), 1 / 11)}
+
+    def write(self, choose: Callable[[str], str]) -> Proposal:
+        return Proposal(source=f"{choose('number')}\n", change="", operator="draft")
+
+
+def test_what_is_used_up_is_written_no_more() -> None:
+    def evaluate(index: int, proposal: Proposal) -> Feedback:
+        return feedback_with(proposal.source, [score_of("delay-probe", int(proposal.source) / 11)])
+
+    sharp = Learning(odds_weight=5.0, penalty=1e-4)
+    writer = LearnedOperators(0, noise=0.0, round_size=4, language=Numbers(), learning=sharp)
+    agent = PolicyAgent(get_policy("learned", 0), writer)
+    history = run(agent, evaluate, 11)
+    assert len({attempt.proposal.source for attempt in history}) == 11
+    with pytest.raises(UsageError, match="found none after 11 attempts"):
+        agent.propose(history)
 
 
 def test_a_design_run_puts_the_writer_beside_the_policy(tmp_path: Path) -> None:

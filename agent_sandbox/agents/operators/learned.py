@@ -24,6 +24,9 @@ CHOICES = "choices"
 """The key of a draft's notes under which its choices stand."""
 _MAX_TRIES = 200
 """Programs drawn before giving up on a source that is not in the history."""
+_NUM_LEARNED = 100
+"""Of them, those by the trained network; later ones are drawn as before anything was learnt, for a
+network may have learnt to write only what is there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,9 @@ class LearnedOperators(GrammarOperators):
         earlier = [*(attempt.proposal for attempt in history), *pending]
         taken = {proposal.source for proposal in earlier}
         rng = random.Random(f"{self._seed}/learned/{len(earlier)}")
-        for _ in range(_MAX_TRIES):
+        for tries in range(_MAX_TRIES):
+            if tries == _NUM_LEARNED:
+                network = ChoiceNetwork(self._language.slots)
             choose, chosen = network.chooser(rng)
             proposal = self._language.write(choose)
             if proposal.source not in taken:
