@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_design.cli.options import together
+from lra_design.cli.probes import described, probe_noise
+from lra_design.cli.program import check_program, program_options, program_settings
 from lra_design.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.operators.protocol import OperatorSet
+    from agent_sandbox.agents.policies.learned import Learned
     from agent_sandbox.agents.policies.protocol import Policy
     from agent_sandbox.agents.prompts import Briefing
     from agent_sandbox.agents.protocol import Agent
@@ -34,18 +36,7 @@ REFLECTION_SEED = 0
 
 
 agent_options = together(
-    click.option(
-        "--agent",
-        metavar="COMMAND",
-        help="A program that writes, in place of all below: it gets a workspace with a brief "
-        "and a desk to ask at, behind the walls of a candidate.",
-    ),
-    click.option(
-        "--agent-network",
-        metavar="HOSTS",
-        help="What the program has to reach, separated by commas, for the record. It then runs "
-        "outside the walls, with your rights.",
-    ),
+    program_options,
     click.option(
         "--llm",
         metavar="NAME",
@@ -55,7 +46,7 @@ agent_options = together(
     click.option(
         "--policy",
         metavar="NAME",
-        help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, "
+        help="How it searches: one-shot, best-of-n, learned, greedy, beam, mcts, evolutionary, "
         "fixed-point, with options as in greedy:num_drafts=3.  [default: greedy with an llm, "
         "else `evolution`, the built-in agent]",
     ),
@@ -89,10 +80,10 @@ agent_options = together(
 
 def agent_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the values of `agent_options` come to, as fields of DesignSettings."""
-    operators, hosts = asked["operators"], asked["agent_network"]
+    operators = asked["operators"]
     return {
-        **{name: asked[name] for name in ("agent", "llm", "whole_files", "agent_seed")},
-        "agent_network": tuple(hosts.split(",")) if hosts else (),
+        **program_settings(asked),
+        **{name: asked[name] for name in ("llm", "whole_files", "agent_seed")},
         "policy": asked["policy"] or ("greedy" if asked["llm"] else EVOLUTION),
         "operators": None if operators is None else tuple(operators.split(",")),
         "budget": _budget(asked),
@@ -124,16 +115,21 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
     """
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
+    from agent_sandbox.agents.policies.learned import Learned
 
     if settings.agent is not None:
-        _check_program(settings, out)
-    elif settings.agent_network:
-        raise UsageError("--agent-network is for a program: name its command with --agent.")
+        _require_all_by_itself(settings)
+    check_program(settings, out)
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
     if settings.policy != EVOLUTION:
-        get_policy(settings.policy)
+        policy = get_policy(settings.policy)
+        if isinstance(policy, Learned) and settings.llm is not None:
+            raise UsageError(
+                f"policy '{policy.name}' brings its own writer, over the grammar: expected no "
+                "--llm with it."
+            )
     elif settings.llm is not None or settings.operators is not None:
         raise UsageError(
             f"'{EVOLUTION}' is an agent of its own: expected neither --llm nor --operators with "
@@ -143,18 +139,13 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
         raise UsageError("--whole-files is for an llm: name one with --llm.")
 
 
-def _check_program(settings: DesignSettings, out: Path) -> None:
-    from agent_sandbox.agents.external.program import readable_by
-    from lra_design.cli.run_folder import RunFolder
-
+def _require_all_by_itself(settings: DesignSettings) -> None:
     others = settings.llm, settings.operators, settings.whole_files or None
     if settings.policy != EVOLUTION or any(other is not None for other in others):
         raise UsageError(
             "--agent is a program that does all by itself: expected none of --llm, --policy, "
             "--operators, --whole-files with it."
         )
-    if not settings.agent_network:
-        readable_by(settings.agent or "", RunFolder(out).workspace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +159,8 @@ class OpenedAgent:
     """Candidates that it proposes before it is told of any of them."""
     finish: Callable[[Sequence[Attempt]], str | None] = lambda attempts: None
     """Called with all attempts when the search has ended; what there is to say of its end."""
+    afterword: Callable[[], str] = lambda: ""
+    """Called when it is closed; what there is to say of all it did, or nothing."""
 
 
 @contextmanager
@@ -177,6 +170,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     shelf: what the references reach, in words. Raises UsageError when policy and operators do not
     fit, LLMFault when the llm lacks a key.
     """
+    from agent_sandbox.agents.external.connections import summary
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
     from agent_sandbox.agents.policies.fixed_point import FixedPoint
@@ -186,7 +180,11 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     if settings.agent is not None:
         with opened_program(judging, _briefing(settings, shelf)) as program:
             yield OpenedAgent(
-                agent=program, spending=program.spending, batch_size=1, finish=program.answer
+                agent=program,
+                spending=program.spending,
+                batch_size=1,
+                finish=program.answer,
+                afterword=lambda: summary(judging.folder.agent_network),
             )
         return
     journal, policy = Journal(judging.folder.journal), _policy(settings)
@@ -207,7 +205,7 @@ def _policy(settings: DesignSettings) -> Policy | None:
         return None
     policy = get_policy(settings.policy, settings.agent_seed)
     if isinstance(policy, FixedPoint) and policy.noise is None:
-        return replace(policy, noise=_noise(settings))
+        return replace(policy, noise=probe_noise(settings))
     return policy
 
 
@@ -220,7 +218,7 @@ def _own_agent(judging: Judging, policy: Policy | None, journal: Journal, shelf:
         num_drafts = min(10, 1 + (settings.budget.attempts or DEFAULT_ATTEMPTS) // 2)
         return RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
     only = None if settings.operators is None else frozenset(settings.operators)
-    return PolicyAgent(policy, _operators(judging, journal, shelf), only)
+    return PolicyAgent(policy, _operators(judging, policy, journal, shelf), only)
 
 
 def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
@@ -238,13 +236,16 @@ def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
     return report
 
 
-def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
-    """Those of the grammar, or those of the llm that was asked for."""
+def _operators(judging: Judging, policy: Policy, journal: Journal, shelf: str) -> OperatorSet:
+    """Those of the grammar, those that learn, or those of the llm that was asked for."""
     from agent_sandbox.agents.llm import open_llm
     from agent_sandbox.agents.operators.grammar import GrammarOperators
     from agent_sandbox.agents.operators.llm import LLMOperators
+    from agent_sandbox.agents.policies.learned import Learned
 
     settings = judging.settings
+    if isinstance(policy, Learned):
+        return _learned_operators(settings, policy)
     if settings.llm is None:
         return GrammarOperators(settings.agent_seed)
 
@@ -252,40 +253,22 @@ def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
     return LLMOperators(llm, _briefing(settings, shelf), journal, report_for_agents(judging))
 
 
+def _learned_operators(settings: DesignSettings, policy: Learned) -> OperatorSet:
+    from agent_sandbox.agents.operators.learned import LearnedOperators
+
+    return LearnedOperators(
+        settings.agent_seed, noise=probe_noise(settings), round_size=policy.round_size
+    )
+
+
 def _briefing(settings: DesignSettings, shelf: str) -> Briefing:
     from agent_sandbox.agents.prompts import Briefing
 
     return Briefing(
-        task="\n".join(map(_described, (*settings.probes, settings.task))),
+        task="\n".join(map(described, (*settings.probes, settings.task))),
         mode=settings.mode,
         shelf=shelf,
         budget=settings.budget,
-        noise=_noise(settings),
+        noise=probe_noise(settings),
         whole_files=settings.whole_files,
-    )
-
-
-def _noise(settings: DesignSettings) -> float | None:
-    """Standard deviation over seeds of the mean accuracy on the probes, which agents are told;
-    None where it was not measured for one of them."""
-    from leaderboards.noise import noise_floor
-    from leaderboards.repeats import Conditions
-
-    floors = [
-        noise_floor(Conditions(probe, settings.scale, "fixed", settings.mode))
-        for probe in settings.probes
-    ]
-    known = [floor.sd for floor in floors if floor is not None]
-    return math.hypot(*known) / len(floors) if known and len(known) == len(floors) else None
-
-
-def _described(name: str) -> str:
-    """A task in a line."""
-    from tasks.registry import get_task
-
-    task = get_task(name)
-    what = "one label per sequence" if task.labels == "example" else "labels at positions"
-    return (
-        f"- {task.id}: {task.title}. Up to {task.max_seq_len} tokens of {len(task.vocabulary)}, "
-        f"{task.num_classes} classes, {what}, chance {100 * task.chance:.1f} %."
     )
