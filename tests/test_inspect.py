@@ -103,23 +103,3 @@ def test_a_solver_designs_and_is_scored_by_the_judge(tmp_path: Path, tiny: None)
     tests = [run.test for run in runs if run.test]
     assert tests
     assert not any(test.split_hash in sample.model_dump_json() for test in tests)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.filterwarnings("default")
-def test_a_solver_that_does_nothing_has_no_score(tmp_path: Path, tiny: None) -> None:
-    log = evaluated(tmp_path, calls(), attempts=1, seeds=1)
-    assert log.status == "success", log.error
-    (sample,) = log.samples
-    assert {score.reason for score in sample.scores.values()} == {
-        "no candidate was trained to the end",
-        "nothing was attempted",
-    }
-
-
-@pytest.mark.filterwarnings("default")
-def test_a_design_that_cannot_be_says_why(tmp_path: Path) -> None:
-    log = evaluated(tmp_path, calls(), tasks="listops-minni")
-    assert log.status == "error"
-    assert "Did you mean 'listops-mini'" in log.error.message
