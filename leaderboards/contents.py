@@ -1,6 +1,7 @@
 """What a leaderboard is made of: runs, dossiers and searches, found in folders.
 
 FOLDER/records.jsonl     runs that were scored (`leaderboards.store`)
+       repeated.jsonl    the same trainings with other results, where stores were merged
        dossiers.jsonl    what is known of their mechanisms (`leaderboards.dossiers`)
 FOLDER/design.json       a design run: what was asked, its journal and its board
        journal.sqlite
@@ -19,13 +20,14 @@ from typing import Any
 from agent_sandbox.agents.journal import Journal
 from leaderboards import dossiers, store
 from leaderboards.dossiers import DossierFile, Dossiers, by_subject
-from leaderboards.store import Store
+from leaderboards.store import read_runs
 from lra_design.errors import RecordError
 from lra_design.records import Attempt, Run, to_json
 
 JOURNAL = "journal.sqlite"
 SETTINGS = "design.json"
-KNOWN = (store.FILE_NAME, dossiers.FILE_NAME, JOURNAL)
+RUNS = (store.FILE_NAME, store.REPEATED)
+KNOWN = (*RUNS, dossiers.FILE_NAME, JOURNAL)
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ def read_contents(folders: Sequence[Path]) -> Contents:
 
     Raises RecordError for a damaged file, DataError for one that cannot be read.
     """
-    files = sorted({file.resolve(): file for folder in folders for file in _files(folder)}.values())
+    files = find_files(folders)
     named = {name: [file for file in files if file.name == name] for name in KNOWN}
     runs, repeats = first_of_each(
-        run for file in named[store.FILE_NAME] for run in Store(file.parent).runs()
+        run for name in RUNS for file in named[name] for run in read_runs(file)
     )
     return Contents(
         runs=runs,
@@ -70,6 +72,15 @@ def read_contents(folders: Sequence[Path]) -> Contents:
         ),
         searches=tuple(_search(file) for file in named[JOURNAL]),
     )
+
+
+def find_files(folders: Iterable[Path]) -> list[Path]:
+    """The files in and below `folders` that say anything, each once, in the order of their paths.
+
+    Links are not followed.
+    """
+    found = (file for folder in folders for file in _files(folder))
+    return sorted({file.resolve(): file for file in found}.values())
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -83,12 +94,24 @@ def first_of_each(runs: Iterable[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]
     The first that was scored counts, so that nobody gains by training one again; of equally old
     ones the first as text, so that the order in which stores are read does not matter.
     """
-    different = {to_json(run): run for run in runs}
+    by_id: dict[str, list[Run]] = {}
+    for run in runs:
+        by_id.setdefault(run.run_id, []).append(run)
+    trainings = sorted(
+        map(_different, by_id.values()), key=lambda same: (*_standing(same[0]), same[0].run_id)
+    )
+    return tuple(same[0] for same in trainings), tuple(
+        run for same in trainings for run in same[1:]
+    )
+
+
+def _different(same: list[Run]) -> list[Run]:
+    """The different runs of one id, the one that counts first."""
+    if len(same) == 1:
+        return same  # to write out every run of a large store would take longer than to read it
+    different = {to_json(run): run for run in same}
     ordered = sorted(different.items(), key=lambda item: (*_standing(item[1]), item[0]))
-    first: dict[str, Run] = {}
-    for _, run in ordered:
-        first.setdefault(run.run_id, run)
-    return tuple(first.values()), tuple(run for _, run in ordered if run is not first[run.run_id])
+    return [run for _, run in ordered]
 
 
 def _standing(run: Run) -> tuple[bool, str, bool]:
@@ -100,12 +123,13 @@ def _search(journal: Path) -> Search:
     return Search(
         name=folder.name,
         journal=journal,
-        settings=_settings(folder / SETTINGS),
+        settings=read_settings(folder / SETTINGS),
         attempts=tuple(Journal(journal).attempts()),
     )
 
 
-def _settings(file: Path) -> Mapping[str, Any]:
+def read_settings(file: Path) -> Mapping[str, Any]:
+    """What `design.json` says; empty where there is none. Raises RecordError for a damaged one."""
     if not file.exists():
         return {}
     try:

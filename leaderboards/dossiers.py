@@ -51,28 +51,41 @@ class DossierFile:
         line = to_json(dossier).encode("ascii")
         return self._file.append(line, lambda lines: line not in lines)
 
+    def merge(self, dossiers: Iterable[Dossier]) -> int:
+        """Add those that are not there; how many. Raises as `append` does."""
+        lines = [to_json(dossier).encode("ascii") for dossier in dossiers]
+
+        def new(there: list[bytes]) -> list[bytes]:
+            known = set(there)
+            return [line for line in dict.fromkeys(lines) if line not in known]
+
+        return self._file.extend(new) if lines else 0
+
     def dossiers(self) -> list[Dossier]:
         """All of them, oldest first. Raises RecordError naming a damaged line."""
-        found = []
-        for number, line in enumerate(self._file.lines(), start=1):
-            try:
-                found.append(from_json(Dossier, line))
-            except RecordError as error:
-                raise RecordError(
-                    f"{self.path}, line {number}: {error}. Restore the file from a copy, or move "
-                    "this line to another file to go on without it."
-                ) from None
-        return found
+        lines = enumerate(self._file.lines(), start=1)
+        return [decode_dossier(line, f"{self.path}, line {i}") for i, line in lines]
+
+
+def decode_dossier(line: bytes, where: str) -> Dossier:
+    """The dossier of a line. Raises RecordError that says `where` it stands."""
+    try:
+        return from_json(Dossier, line)
+    except RecordError as error:
+        raise RecordError(
+            f"{where}: {error}. Restore the file from a copy, or move this line to another file "
+            "to go on without it."
+        ) from None
 
 
 def by_subject(dossiers: Iterable[Dossier]) -> Dossiers:
     """Each dossier under what it is of; of several a certificate counts before a refusal, and one
-    with neighbours before one without, then the first."""
+    with neighbours before one without, then the last as text: their order does not matter."""
     found: dict[tuple[str, str, str], Dossier] = {}
     for dossier in dossiers:
         report = dossier.certificate
         key = _key(report.source_hash, report.mode, report.hyperparameters)
-        if key not in found or _worth(dossier) > _worth(found[key]):
+        if key not in found or _outdoes(dossier, found[key]):
             found[key] = dossier
     return found
 
@@ -86,6 +99,12 @@ def _key(
     source_hash: str, mode: str, hyperparameters: Mapping[str, Scalar]
 ) -> tuple[str, str, str]:
     return source_hash, mode, json.dumps(dict(hyperparameters), sort_keys=True)
+
+
+def _outdoes(one: Dossier, other: Dossier) -> bool:
+    if _worth(one) == _worth(other):
+        return to_json(one) > to_json(other)
+    return _worth(one) > _worth(other)
 
 
 def _worth(dossier: Dossier) -> tuple[bool, bool]:

@@ -1,8 +1,13 @@
-"""The results store: a folder with one append-only file, one run per line."""
+"""The results store: a folder with append-only files, one run per line.
+
+`records.jsonl` holds each training once. Stores of several machines may hold the same training with
+other results; where they are merged, those that do not fit stand in `repeated.jsonl` beside it.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from lra_design.line_file import LineFile
 from lra_design.records import Run, from_json, to_json
 
 FILE_NAME = "records.jsonl"
+REPEATED = "repeated.jsonl"
 SCHEMA = 1
 """The schema of `Run` that this version reads and writes."""
 
@@ -38,8 +44,42 @@ class Store:
         Raises RecordError for a damaged line or one of a newer schema, DataError when the file
         cannot be read. A store that does not exist yet is empty.
         """
-        lines = enumerate(self._file.lines(), start=1)
-        return [_decode(line, f"{self.path}, line {i}") for i, line in lines]
+        return read_runs(self.path)
+
+    def merge(self, runs: Iterable[Run]) -> int:
+        """Add the runs that are not here, and lose none; how many were added.
+
+        One whose id is here with other content goes to `repeated.jsonl`. Raises as `append` does.
+        """
+        ids = {_encode(run): run.run_id for run in runs}
+        aside: list[bytes] = []
+        if not ids:
+            return 0
+
+        def fitting(there: list[bytes]) -> list[bytes]:
+            taken = {_values(line).get("run_id") for line in there}
+            firsts: dict[object, bytes] = {}
+            for line in _without(ids, there):
+                if ids[line] in taken or ids[line] in firsts:
+                    aside.append(line)
+                else:
+                    firsts[ids[line]] = line
+            return list(firsts.values())
+
+        added = self._file.extend(fitting)
+        repeated = LineFile(self.path.with_name(REPEATED)) if aside else None
+        return added + (repeated.extend(lambda there: _without(aside, there)) if repeated else 0)
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a file of lines, as `Store.runs` gives them."""
+    lines = enumerate(LineFile(path).lines(), start=1)
+    return [decode_run(line, f"{path}, line {i}") for i, line in lines]
+
+
+def _without(lines: Iterable[bytes], there: Iterable[bytes]) -> list[bytes]:
+    known = set(there)
+    return [line for line in lines if line not in known]
 
 
 def _encode(run: Run) -> bytes:
@@ -52,7 +92,8 @@ def _encode(run: Run) -> bytes:
     return text.encode("ascii")  # JSON escapes everything else, line breaks included
 
 
-def _decode(line: bytes, where: str) -> Run:
+def decode_run(line: bytes, where: str) -> Run:
+    """The run of a line. Raises RecordError that says `where` it stands."""
     try:
         return from_json(Run, line)
     except RecordError as error:

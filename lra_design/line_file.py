@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,15 +55,22 @@ class LineFile:
         Raises what `accept` raises, and DataError when the file cannot be written; the file is
         then as it was.
         """
+        return bool(self.extend(lambda lines: [line] if accept(lines) else []))
+
+    def extend(self, choose: Callable[[list[bytes]], Sequence[bytes]]) -> int:
+        """Add the lines that `choose` makes of those that are there, in one write; how many.
+
+        A writer that is killed may leave the first of them behind, whole. Raises as `append` does.
+        """
         try:
             with self._locked() as descriptor:
                 finished = _read_finished(descriptor)
-                if not accept(finished.splitlines()):
-                    return False
-                _write_line(descriptor, len(finished), line + b"\n")
+                added = choose(finished.splitlines())
+                if added:
+                    _write(descriptor, len(finished), b"".join(line + b"\n" for line in added))
         except OSError as error:
             raise self._cannot("write", error) from None
-        return True
+        return len(added)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -103,13 +110,13 @@ def _read_finished(descriptor: int) -> bytes:
     return content[: content.rfind(b"\n") + 1]
 
 
-def _write_line(descriptor: int, size: int, line: bytes) -> None:
-    """Cut off what stands after `size`, add the line and flush it; on failure take it back."""
+def _write(descriptor: int, size: int, lines: bytes) -> None:
+    """Cut off what stands after `size`, add the lines and flush them; on failure take them back."""
     os.ftruncate(descriptor, size)
     try:
-        written = os.write(descriptor, line)
-        if written < len(line):
-            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fit")
+        written = os.write(descriptor, lines)
+        if written < len(lines):
+            raise OSError(errno.ENOSPC, f"only {written} of {len(lines)} bytes fit")
         os.fsync(descriptor)
     except BaseException:  # an interrupt must not leave half a line behind either
         os.ftruncate(descriptor, size)

@@ -66,7 +66,11 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--workers",
     ],
-    "board": ["--json", "--site"],
+    "board": [],
+    "board export": ["--figure", "--output", "--table", "-o"],
+    "board merge": ["--output", "-o"],
+    "board rebuild": [],
+    "board show": ["--json", "--site"],
     "design": [
         "--agent",
         "--agent-env",
@@ -236,7 +240,7 @@ def test_the_commands_and_their_flags() -> None:
         (["design", "--task", "listopsmini"], 2, "Did you mean 'listops-mini'"),
         (["design", "--attempts", "0"], 2, "--attempts"),
         (["score", "no/such/folder"], 3, "no finished training"),
-        (["board", "no/such/folder"], 2, "no leaderboard in"),
+        (["board", "show", "no/such/folder"], 2, "no leaderboard in"),
         (["design", "--out", "/proc/nowhere"], 3, "cannot use the folder"),
     ],
     ids=lambda value: "-".join(value)[-40:] if isinstance(value, list) else "",
@@ -360,7 +364,7 @@ def test_train_score_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "scored without a twin" in capsys.readouterr().err
 
     site = tmp_path / "site"
-    assert run(["board", str(board), "--json", "--site", str(site)]) == 0
+    assert run(["board", "show", str(board), "--json", "--site", str(site)]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["boards"]
     assert shown["entries"][0]["name"] == "softmax"
     assert "<html" in (site / "index.html").read_text()

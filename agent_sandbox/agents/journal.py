@@ -67,8 +67,14 @@ class Journal:
 
         Raises RecordError naming the damaged row, DataError when the file cannot be read.
         """
-        rows = self._select("select attempt, record from attempts order by attempt")
-        return [self._attempt(place, *row) for place, row in enumerate(rows)]
+        return [self.decode(place, *row) for place, row in enumerate(self.rows())]
+
+    def rows(self) -> list[tuple[object, str]]:
+        """The number and the JSON of every finished attempt, as they stand in the file.
+
+        Raises as `attempts` does where the file is no journal.
+        """
+        return list(self._select("select attempt, record from attempts order by attempt"))
 
     def append(self, attempt: Attempt) -> None:
         """Add `attempt` and wait until it is on the disk.
@@ -104,7 +110,8 @@ class Journal:
                 (attempt, request, record),
             )
 
-    def _attempt(self, place: int, index: object, text: str) -> Attempt:
+    def decode(self, place: int, index: object, text: str) -> Attempt:
+        """The attempt of a row. Raises RecordError when it is damaged, or not that of its place."""
         try:
             attempt = from_json(Attempt, text)
         except RecordError as error:
