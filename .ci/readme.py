@@ -1,4 +1,4 @@
-"""Run every command of a README: the lines of its `sh` blocks, in order, from the project's root.
+"""Run every command of a page: the lines of its `sh` blocks, in order, from the project's root.
 
 `make test` is left out, because CI has just run it. The first command that fails ends the run.
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 ALREADY_RUN = {"make test"}
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def commands(text: str) -> list[str]:
@@ -26,7 +27,7 @@ def main(readme: Path) -> int:
         if command in ALREADY_RUN:
             continue
         print(f"\n$ {command}", flush=True)
-        code = subprocess.run(["bash", "-c", command], cwd=readme.parent, check=False).returncode
+        code = subprocess.run(["bash", "-c", command], cwd=ROOT, check=False).returncode
         if code != 0:
             print(f"error: '{command}' of {readme} ended with exit code {code}", file=sys.stderr)
             return code
