@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from lra_design.cli.agents import agent_options, agent_settings, check_agent
+from lra_design.cli.contest import contest_options, contest_settings
 from lra_design.cli.options import (
     device_option,
     isolation,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 NUM_FINALISTS = 2
 """Candidates that climb from the probes to the task."""
-PROBES = ("recall-probe", "copying-probe", "delay-probe")
 
 
 @click.command(short_help="Let an agent write mechanisms, and judge them.")
@@ -39,6 +39,7 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
 @scale_option
 @mode_option
 @agent_options
+@contest_options
 @click.option(
     "--seeds",
     type=click.IntRange(1),
@@ -60,6 +61,12 @@ PROBES = ("recall-probe", "copying-probe", "delay-probe")
     show_default=True,
     help="Folder of the run; the same command resumes it.",
 )
+@click.option(
+    "--trainings",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of trainings that several designs share: what one has trained, or judged, is not "
+    "done again by the others.  [default: in --out]",
+)
 @click.option("--new", is_flag=True, help="Start another run beside the one in the folder.")
 @json_option
 @device_option
@@ -71,49 +78,58 @@ def design(
     seeds: int,
     workers: int,
     out: Path,
+    trainings: Path | None,
     new: bool,
     as_json: bool,
     device: str,
     level: Level,
-    **agent: Any,
+    **asked: Any,
 ) -> int:
     """Let an agent design mechanisms for a task, and rank the best beside the references.
 
     Nothing that finished is lost to Ctrl-C or a crash: the same command goes on from there. The
     agent is told findings and validation accuracies, never anything of a test split.
     """
+    from agent_sandbox.agents.llm.faults import LLMFault
     from agent_sandbox.isolation.cards import choose_card
     from lra_design.cli.crew import Crew
     from lra_design.cli.display import Display
     from lra_design.cli.judging import Judging
     from lra_design.cli.ladder import Ladder
     from lra_design.cli.run_folder import DesignSettings, opened
+    from lra_design.files import write_atomically
     from tasks.registry import get_task
     from trainers.device import device_of
     from trainers.recipes import get_recipe
 
     card = choose_card(device)
-    for name in (task, *PROBES):
+    contest = contest_settings(asked)
+    for name in (task, *contest["probes"]):
         get_recipe(get_task(name).id, scale)
     settings = DesignSettings(
         task=task,
-        probes=PROBES,
         scale=scale,
         mode=mode,
         num_seeds=seeds,
         isolation=level,
         device=device_of(card),
-        **agent_settings(agent),
+        **contest,
+        **agent_settings(asked),
     )
     check_agent(settings, out)
     display = Display()
     with (
-        opened(out, settings, new=new) as folder,
+        opened(out, settings, new=new, trainings=trainings) as folder,
         isolation(level) as walls,
         isolation(level, card) if card else nullcontext(walls) as training,
     ):
         with display.showing(), Crew(workers) as crew:
-            Ladder(Judging(settings, folder, walls, training, crew), display).climb()
+            folder.llm_fault.unlink(missing_ok=True)
+            try:
+                Ladder(Judging(settings, folder, walls, training, crew), display).climb()
+            except LLMFault as fault:
+                write_atomically(folder.llm_fault, str(fault).encode())
+                raise
         _show_board(settings, folder, as_json)
     return 0
 
