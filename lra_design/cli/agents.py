@@ -117,16 +117,16 @@ def _budget(asked: Mapping[str, Any]) -> Budget:
     return Budget(**given) if given else Budget(attempts=DEFAULT_ATTEMPTS)
 
 
-def check_agent(settings: DesignSettings, out: Path) -> None:
+def check_agent(settings: DesignSettings, out: Path, trainings: Path | None = None) -> None:
     """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair.
 
-    out: the folder of the run.
+    out: the folder of the run. trainings: that it shares with others.
     """
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
 
     if settings.agent is not None:
-        _check_program(settings, out)
+        _check_program(settings, out, trainings)
     elif settings.agent_network:
         raise UsageError("--agent-network is for a program: name its command with --agent.")
     for operator in settings.operators or ():
@@ -143,7 +143,7 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
         raise UsageError("--whole-files is for an llm: name one with --llm.")
 
 
-def _check_program(settings: DesignSettings, out: Path) -> None:
+def _check_program(settings: DesignSettings, out: Path, trainings: Path | None) -> None:
     from agent_sandbox.agents.external.program import readable_by
     from lra_design.cli.run_folder import RunFolder
 
@@ -154,7 +154,8 @@ def _check_program(settings: DesignSettings, out: Path) -> None:
             "--operators, --whole-files with it."
         )
     if not settings.agent_network:
-        readable_by(settings.agent or "", RunFolder(out).workspace)
+        for sealed in (RunFolder(out).workspace, *([trainings] if trainings else [])):
+            readable_by(settings.agent or "", sealed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ is opened for these runs alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +26,7 @@ from lra_design.cli.options import (
     scale_option,
     workers_available,
 )
-from lra_design.records import Level
+from lra_design.records import Device, Level
 
 if TYPE_CHECKING:
     from lra_design.cli.run_folder import DesignSettings, RunFolder
@@ -72,10 +73,6 @@ NUM_FINALISTS = 2
 @device_option
 @isolation_options
 def design(
-    task: str,
-    scale: Literal["smoke", "small", "full"],
-    mode: Literal["causal", "bidirectional"],
-    seeds: int,
     workers: int,
     out: Path,
     trainings: Path | None,
@@ -96,27 +93,13 @@ def design(
     from lra_design.cli.display import Display
     from lra_design.cli.judging import Judging
     from lra_design.cli.ladder import Ladder
-    from lra_design.cli.run_folder import DesignSettings, opened
+    from lra_design.cli.run_folder import opened
     from lra_design.files import write_atomically
-    from tasks.registry import get_task
     from trainers.device import device_of
-    from trainers.recipes import get_recipe
 
     card = choose_card(device)
-    contest = contest_settings(asked)
-    for name in (task, *contest["probes"]):
-        get_recipe(get_task(name).id, scale)
-    settings = DesignSettings(
-        task=task,
-        scale=scale,
-        mode=mode,
-        num_seeds=seeds,
-        isolation=level,
-        device=device_of(card),
-        **contest,
-        **agent_settings(asked),
-    )
-    check_agent(settings, out)
+    settings = design_settings(asked, device_of(card), level)
+    check_agent(settings, out, trainings)
     display = Display()
     with (
         opened(out, settings, new=new, trainings=trainings) as folder,
@@ -132,6 +115,31 @@ def design(
                 raise
         _show_board(settings, folder, as_json)
     return 0
+
+
+def design_settings(asked: Mapping[str, Any], device: Device, level: Level) -> DesignSettings:
+    """What the options of this command come to, but for where it works.
+
+    Raises UsageError for a task or a probe without a recipe at the scale, and as
+    `contest_settings`; `check_agent` is to be asked of the rest.
+    """
+    from lra_design.cli.run_folder import DesignSettings
+    from tasks.registry import get_task
+    from trainers.recipes import get_recipe
+
+    contest = contest_settings(asked)
+    for name in (asked["task"], *contest["probes"]):
+        get_recipe(get_task(name).id, asked["scale"])
+    return DesignSettings(
+        task=asked["task"],
+        scale=asked["scale"],
+        mode=asked["mode"],
+        num_seeds=asked["seeds"],
+        isolation=level,
+        device=device,
+        **contest,
+        **agent_settings(asked),
+    )
 
 
 def _show_board(settings: DesignSettings, folder: RunFolder, as_json: bool) -> None:
