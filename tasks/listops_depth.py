@@ -6,6 +6,7 @@ the digit in `GUESS`, whatever its arguments. With no level it reads the root op
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 GUESS = {1: 0, 2: 9, 3: 4, 4: 4}
@@ -16,7 +17,32 @@ LADDER = (0.361, 0.598, 0.745, 0.836, 0.898, 0.938, 0.961, 0.976, 0.985, 1.0)
 """Accuracy on `listops-v1` of the shortcuts with 0, 1, 2, ... levels, over 20,000 examples, each
 with a standard error of at most 0.0035."""
 
+MINI_LADDER = (0.212, 0.438, 1.0)
+"""The same of `listops-mini`, over 20,000 examples; its operators are nested two deep."""
+
+LADDERS = {
+    "listops-v1": LADDER,
+    "listops-release-v1": LADDER,
+    "listops-mini": MINI_LADDER,
+}
+"""By task id."""
+
 _CLOSE, _ZERO = 5, 6
+
+
+def equivalent_depth(ladder: Sequence[float], accuracy: float, chance: float) -> float:
+    """How many levels a shortcut has to evaluate for this accuracy; in proportion between rungs.
+
+    0 is the root operator alone, -1 the most frequent class or less. ladder: accuracies with 0, 1,
+    2, ... levels. That a mechanism reads as a shortcut does is not shown by an equal accuracy.
+    """
+    rungs = (chance, *ladder)
+    if accuracy <= chance:
+        return -1.0
+    for level, (low, high) in enumerate(itertools.pairwise(rungs)):
+        if accuracy <= high:
+            return level - 1 + (accuracy - low) / (high - low)
+    return float(len(ladder) - 1)
 
 
 def shortcut_answer(tokens: Sequence[int], levels: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from agent_sandbox.fingerprint.records import Neighbour
+from leaderboards.dossiers import Dossier
 from lra_design.records import (
     Hardware,
     HostConfig,
@@ -14,6 +16,7 @@ from lra_design.records import (
     Score,
     TrainConfig,
     Usage,
+    ValidationReport,
     Versions,
 )
 
@@ -71,3 +74,23 @@ def make_run(name: str, seed: int, accuracy: float | None, **changes: Any) -> Ru
         versions=Versions(lra_design="0.1.0", contract="1", python="3.11", torch="2.13"),
     )
     return replace(run, **changes)
+
+
+def make_dossier(name: str, *, neighbours: tuple[Neighbour, ...] = (), **changes: Any) -> Dossier:
+    """Of the mechanism of `make_run(name, ...)`; `changes` are those of its certificate."""
+    report = ValidationReport(
+        mechanism=name,
+        source_hash=f"hash-of-{name}",
+        mode="causal",
+        findings=(),
+        checks=(),
+        battery="full",
+        num_parameters=7,
+        scaling=None,
+        search_space={},
+        replay_token="2a",
+        seconds=1.25,
+        isolation=None,
+        versions=Versions(lra_design="0.1.0", contract="1", python="3.11", torch="2.13"),
+    )
+    return Dossier(certificate=replace(report, **changes), neighbours=neighbours)

@@ -16,7 +16,7 @@ import torch
 from test_training import Interrupted, candidate, ignore, job
 
 from agent_sandbox.isolation import Isolation
-from lra_design.records import Run, from_json, to_json
+from lra_design.records import Point, Run, from_json, to_json
 from mechanisms import reference_source
 from tasks.registry import get_task
 from trainers import course
@@ -24,7 +24,7 @@ from trainers.accuracy import chance_bound, labelled_split
 from trainers.batches import TrainingOrder
 from trainers.checkpoint import read_checkpoint
 from trainers.course import Progress
-from trainers.curve import Curve, Point
+from trainers.curve import Curve
 from trainers.divergence import end_of, spiked
 from trainers.micro_batches import CALL_TOKENS, micro_batches
 from trainers.referee import score_run

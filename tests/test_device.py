@@ -27,13 +27,12 @@ from leaderboards.scores import rank
 from lra_design.cli import run as run_command
 from lra_design.cli.options import make_job
 from lra_design.errors import DataError, UsageError
-from lra_design.records import Device, Limits, Usage
+from lra_design.records import Device, Limits, Point, Usage
 from mechanisms import reference_source
 from tasks.registry import get_task
 from trainers import course
 from trainers.accuracy import labelled_split
 from trainers.checkpoint import Standing, write_checkpoint
-from trainers.curve import Point
 from trainers.device import ARITHMETIC, hardware, settle_arithmetic
 from trainers.evaluator import Beside
 from trainers.job import Job, run_id, task_shape

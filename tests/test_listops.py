@@ -86,6 +86,17 @@ def test_shortcut_ladder(examples: Examples, levels: int, accuracy: float) -> No
     assert within(found, listops_depth.LADDER[levels], (size, 20_000))
 
 
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_shortcut_ladder_of_the_mini(levels: int) -> None:
+    size = 2003
+    examples = listops.draw(listops.MINI, 7, 0, size)
+    answers = [
+        listops_depth.shortcut_answer(tokens, levels) for tokens in sequences(examples, size)
+    ]
+    found = float((np.array(answers) == examples.labels).mean())
+    assert within(found, listops_depth.MINI_LADDER[levels], (size, 20_000))
+
+
 def test_majority_class(examples: Examples) -> None:
     found = np.bincount(examples.labels).max() / len(examples)
     assert within(found, listops.LISTOPS.chance, (NUM_EXAMPLES, PUBLISHED_EXAMPLES))

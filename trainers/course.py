@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from lra_design.errors import CandidateRefused
-from lra_design.records import Divergence, Finding, Usage
+from lra_design.records import Divergence, Finding, Point, Usage
 from tasks.registry import get_task
 from trainers.accuracy import LabelledSplit
 from trainers.checkpoint import NAME, PENDING, Standing, read_checkpoint, write_checkpoint
-from trainers.curve import Curve, Pending, Point
+from trainers.curve import Curve, Pending
 from trainers.device import require_same_device
 from trainers.divergence import end_of, spiked
 from trainers.evaluator import Evaluator

@@ -1,26 +1,10 @@
-"""What a training looked like while it ran, for the record, the progress bar and TensorBoard."""
+"""The curve of a training while it grows: points that are whole, and one that waits."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from lra_design.records import record
-
-
-@record
-class Point:
-    """One evaluation on the way."""
-
-    step: int
-    loss: float
-    """Mean training loss since the point before."""
-    gradient_norm: float
-    """Mean norm before clipping since the point before."""
-    learning_rate: float
-    accuracy: float
-    """On the validation split."""
-    seconds: float
-    """Since the start of the training, interruptions left out."""
+from lra_design.records import Point, record
 
 
 @record

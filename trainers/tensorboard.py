@@ -19,8 +19,7 @@ from typing import Self
 from torch import Tensor
 
 from lra_design.errors import DataError
-from lra_design.records import Run, Usage
-from trainers.curve import Point
+from lra_design.records import Point, Run, Usage
 from trainers.statistics import STATISTICS
 
 FLUSH_SECONDS = 5

@@ -176,6 +176,7 @@ class _Training:
             validation=validation,
             test=None,
             divergence=divergence,
+            curve=self._course.curve.points,
             findings=(),
             usage=usage,
             isolation=self._isolation.record,

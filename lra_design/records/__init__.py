@@ -28,6 +28,7 @@ from lra_design.records.isolation import (
 from lra_design.records.runs import (
     Divergence,
     GroupScore,
+    Point,
     Run,
     Score,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "IsolationRecord",
     "Level",
     "Limits",
+    "Point",
     "Profile",
     "Proposal",
     "Quantity",

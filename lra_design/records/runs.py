@@ -36,6 +36,22 @@ class Score:
     """The same by group, in rising order, where the task has groups."""
 
 
+@record
+class Point:
+    """One evaluation on the way."""
+
+    step: int
+    loss: float
+    """Mean training loss since the point before."""
+    gradient_norm: float
+    """Mean norm before clipping since the point before."""
+    learning_rate: float
+    accuracy: float
+    """On the validation split."""
+    seconds: float
+    """Since the start of the training, interruptions left out."""
+
+
 Divergence = Literal["not finite", "loss spike", "stuck at chance"]
 """Why a training led nowhere. The first two ended it early."""
 
@@ -74,6 +90,8 @@ class Run:
     """None until the referee has scored the run."""
     divergence: Divergence | None = None
     """What the training came to, where it led nowhere; see `trainers.divergence`."""
+    curve: tuple[Point, ...] = ()
+    """Every evaluation on the way, first to last; empty in older records."""
     compiled: Literal["off", "on", "failed"] = "off"
     """What its worker said of `torch.compile`, a note and no more; `failed`: it was tried, and the
     training went on without."""
