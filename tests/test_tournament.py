@@ -345,6 +345,15 @@ def test_why_a_cell_has_no_finalist(tmp_path: Path) -> None:
     assert read_cell(place, State(name="lost", why="cancelled")).outcome == "missing"
 
 
+def test_a_cell_whose_records_are_damaged_has_failed(tmp_path: Path) -> None:
+    place = ended_place(tmp_path, "one")
+    (place.run.board / "records.jsonl").write_text("{}\n")
+    found = read_cell(place)
+    assert found.outcome == "failed"
+    assert "records.jsonl, line 1" in found.why
+    assert reference_cells([place]) == []
+
+
 END = (
     "echo once >> $1/log.txt; mkdir -p $1/run; touch $1/run/board.html; "
     """printf '{"ticket": "%s", "state": {"name": "done"}}' $2 > $1/outcome.json"""
@@ -394,6 +403,7 @@ def test_what_ended_is_not_run_again_and_what_failed_is(
 
 
 @pytest.mark.slow  # real searches: a minute of a processor
+@pytest.mark.timeout(900)
 def test_a_tournament_that_was_killed_goes_on(tmp_path: Path) -> None:
     path, out = field_of(tmp_path), tmp_path / "out"
     asked = ["tournament", str(path), "--tasks", "recall-probe", "--settings", "tuned"]

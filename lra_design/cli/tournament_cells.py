@@ -10,6 +10,7 @@ OUT/field.json                              what holds for all cells
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lra_design.cli.agents import check_agent
 from lra_design.cli.agents_file import AgentsFile, Contender
 from lra_design.cli.design import design, design_settings
 from lra_design.cli.run_folder import RunFolder
-from lra_design.errors import UsageError
+from lra_design.errors import HarnessError, UsageError
 from lra_design.records import Attempt, Level, Run, record
 from trainers.executors import Assignment, State, command
 
@@ -133,16 +134,23 @@ def _check_script(contender: Contender, working_folder: Path) -> None:
 
 
 def read_cell(place: Place, state: State | None = None) -> Cell:
-    """What there is of a cell. state: how its job stands, where it was submitted."""
+    """What there is of a cell. state: how its job stands, where it was submitted.
+
+    One whose records cannot be read has failed, by a fault of ours.
+    """
+    try:
+        return _read(place, state)
+    except HarnessError as error:
+        return _cell(place, outcome="failed", why=str(error))
+
+
+def _read(place: Place, state: State | None) -> Cell:
     attempts = Journal(place.run.journal).attempts()
     runs = Store(place.run.board).runs() if place.run.page.exists() else []
     scored = [run for run in runs if run.origin == "candidate"]
     outcome, why = _outcome(place, state, attempts, scored)
-    return Cell(
-        agent=place.contender.name,
-        task=place.task,
-        setting=place.setting,
-        seed=place.seed,
+    return _cell(
+        place,
         outcome=outcome,
         why=why,
         attempts=len(attempts),
@@ -152,11 +160,21 @@ def read_cell(place: Place, state: State | None = None) -> Cell:
     )
 
 
+def _cell(place: Place, **found: Any) -> Cell:
+    return Cell(
+        agent=place.contender.name,
+        task=place.task,
+        setting=place.setting,
+        seed=place.seed,
+        **found,
+    )
+
+
 def reference_cells(all_places: Sequence[Place]) -> list[Cell]:
     """What the references reached, by task and setting: in all cells the same trainings."""
     runs: dict[tuple[str, Setting, str], dict[str, Run]] = {}
     for place in all_places:
-        for run in Store(place.run.board).runs() if place.run.page.exists() else []:
+        for run in _runs(place):
             if run.origin == "reference":
                 key = place.task, place.setting, run.name
                 runs.setdefault(key, {})[run.run_id] = run
@@ -172,6 +190,13 @@ def reference_cells(all_places: Sequence[Place]) -> list[Cell]:
         )
         for (task, setting, name), group in runs.items()
     ]
+
+
+def _runs(place: Place) -> list[Run]:
+    """What a cell that has ended has scored; nothing where it cannot be read, which it says."""
+    with suppress(HarnessError):
+        return Store(place.run.board).runs() if place.run.page.exists() else []
+    return []
 
 
 def _reached(scored: Sequence[Run]) -> dict[str, Any]:
