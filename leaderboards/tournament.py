@@ -47,7 +47,7 @@ class Cell:
     """Accuracy of each of the finalist's final trainings, which have seeds of their own."""
     tests: tuple[Score, ...] = ()
     """The same on the sealed test split."""
-    spent: Spending | None = NOTHING
+    spent: Spending | None = None
     """By the search, in device-seconds of validation and training, tokens and dollars; None: there
     was no search."""
     tuning_seconds: float | None = None

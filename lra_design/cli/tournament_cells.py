@@ -155,7 +155,7 @@ def _read(place: Place, state: State | None) -> Cell:
         why=why,
         attempts=len(attempts),
         valid_attempts=sum(attempt.feedback.report.valid for attempt in attempts),
-        spent=total_spent(attempts),
+        spent=total_spent(attempts) if attempts or outcome != "missing" else None,
         **_reached(scored),
     )
 
