@@ -7,9 +7,15 @@ import os
 from typing import Any
 
 from agent_sandbox.isolation.protocol import Message
-from agent_sandbox.isolation.system_calls import CONDITIONAL, DENIED, FOR_PROCESSES, WITHOUT_EFFECT
+from agent_sandbox.isolation.system_calls import (
+    CONDITIONAL,
+    DENIED,
+    FOR_NETWORK,
+    FOR_PROCESSES,
+    WITHOUT_EFFECT,
+)
 
-_NUMBERS = {**DENIED, **FOR_PROCESSES, **WITHOUT_EFFECT, **CONDITIONAL}
+_NUMBERS = {**DENIED, **FOR_PROCESSES, **FOR_NETWORK, **WITHOUT_EFFECT, **CONDITIONAL}
 _COLUMN = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
 
 

@@ -66,10 +66,12 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--workers",
     ],
-    "board": ["--json", "--page"],
+    "board": ["--json", "--site"],
     "design": [
         "--agent",
+        "--agent-env",
         "--agent-network",
+        "--agent-network-unwalled",
         "--agent-seed",
         "--attempts",
         "--device",
@@ -375,11 +377,11 @@ def test_train_score_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(["score", str(folder), "--board", str(board), "--twin"]) == 2
     assert "scored without a twin" in capsys.readouterr().err
 
-    page = tmp_path / "page.html"
-    assert run(["board", str(board), "--json", "--page", str(page)]) == 0
+    site = tmp_path / "site"
+    assert run(["board", str(board), "--json", "--site", str(site)]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["boards"]
     assert shown["entries"][0]["name"] == "softmax"
-    assert "<html" in page.read_text()
+    assert "<html" in (site / "index.html").read_text()
 
 
 @pytest.mark.slow
@@ -429,7 +431,7 @@ def test_a_design_run_from_end_to_end(
     for shown in ("attempt 1", "recall-probe", "sealed test", "candidates are valid"):
         assert shown in printed.err
     assert "softmax" in printed.out
-    assert f"page: {folder / 'board.html'}" in printed.out
+    assert f"page: {folder / 'site/index.html'}" in printed.out
 
     attempts = Journal(folder / "journal.sqlite").attempts()
     runs = Store(folder / "board").runs()
@@ -511,6 +513,10 @@ def test_a_program_designs_behind_the_walls(
         (["--whole-files"], "name one with --llm"),
         (["--agent", "true", "--llm", "scripted:x"], "does all by itself"),
         (["--agent-network", "api.example.org"], "name its command with --agent"),
+        (["--agent-env", "KEY"], "name its command with --agent"),
+        (["--agent", "true", "--agent-network", "https://a.org"], "no scheme"),
+        (["--agent", "true", "--agent-network-unwalled"], "with hosts beside it"),
+        (["--agent", "true", "--agent-env", "NOT_SET_ANYWHERE"], "found it not set"),
         (["--agent", "true", "--policy", "greedy"], "does all by itself"),
         (["--agent", "python 'agent.py"], "No closing quotation"),
         (["--agent", "ls /"], "names /, which holds the run itself and its sealed results"),

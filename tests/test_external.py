@@ -132,8 +132,12 @@ def test_a_command_may_read_what_it_names_and_no_folder_around_the_run(tmp_path:
 
 
 def test_a_program_outside_the_walls_is_called_so_in_every_record() -> None:
-    settings = SimpleNamespace(agent="./agent", agent_network=("a.org", "b.org"))
-    assert _name(settings) == "./agent (outside the walls, for a.org, b.org)"  # type: ignore[arg-type]
+    settings = SimpleNamespace(
+        agent="./agent", agent_network=("a.org:443", "b.org:80"), agent_network_unwalled=True
+    )
+    assert _name(settings) == "./agent (outside the walls, for a.org:443, b.org:80)"  # type: ignore[arg-type]
+    settings.agent_network_unwalled = False
+    assert _name(settings) == "./agent (with a way to a.org:443, b.org:80)"  # type: ignore[arg-type]
     settings.agent_network = ()
     assert _name(settings) == "./agent"  # type: ignore[arg-type]
 

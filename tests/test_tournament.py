@@ -121,6 +121,7 @@ def test_every_option_of_an_agent_reaches_its_search(tmp_path: Path) -> None:
         name = "program"
         agent = "python it.py"
         agent_network = ["a.example", "b.example"]
+        agent_network_unwalled = true
     """
     (tmp_path / "a.txt").write_text("--- answer ---\nhello\n")
     asked = checked(field_of(tmp_path, text), "tuned", "listops-v1")
@@ -315,6 +316,7 @@ def ended_place(folder: Path, *agents: str | None) -> Place:
         Store(place.run.board).append(
             replace(made, origin="candidate" if agent else "reference", agent=agent)
         )
+    place.run.site.mkdir()
     place.run.page.write_text("the page\n")
     return place
 
@@ -355,7 +357,7 @@ def test_a_cell_whose_records_are_damaged_has_failed(tmp_path: Path) -> None:
 
 
 END = (
-    "echo once >> $1/log.txt; mkdir -p $1/run; touch $1/run/board.html; "
+    "echo once >> $1/log.txt; mkdir -p $1/run/site; touch $1/run/site/index.html; "
     """printf '{"ticket": "%s", "state": {"name": "done"}}' $2 > $1/outcome.json"""
 )
 CRASH = "echo error: no space; exit 3"

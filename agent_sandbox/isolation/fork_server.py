@@ -31,6 +31,7 @@ from agent_sandbox.isolation.control import receive_control, send_control
 from agent_sandbox.isolation.cuda import start_cuda
 from agent_sandbox.isolation.labels import arm
 from agent_sandbox.isolation.lockdown import Lockdown, lock_down
+from agent_sandbox.isolation.own_network import enter_own_network, open_door
 from agent_sandbox.isolation.reach import interpreter_folders
 from agent_sandbox.isolation.serving import serve
 from agent_sandbox.isolation.user import can_change_user
@@ -54,6 +55,8 @@ class ServerConfig:
     """The first process it sees belongs to it: killing that one ends all."""
     program_folders: list[str]
     """Folders besides the installed packages from which programs may be imported."""
+    own_network: bool
+    """There is to be a network with nothing in it but a door, which the judge is handed."""
 
 
 class ForkServer:
@@ -65,14 +68,29 @@ class ForkServer:
         # signal would come when the judge's *thread* ends, and not pass a process namespace.
         _, [self._judge] = receive_control(self._control)
         self._pid = os.getpid()
+        doors = self._doors(config)
         readable = interpreter_folders()
         self._changes_user = can_change_user(readable)
         self._trusted = [*readable, *config.program_folders, "<frozen "]
         self._children: set[int] = set()
         # What the judge kills to end everything.
         root = os.pidfd_open(1 if config.own_namespace else self._pid)
-        send_control(self._control, {"changes_user": self._changes_user}, [root])
-        os.close(root)
+        given = [root, *(door.detach() for door in doors)]
+        send_control(self._control, {"changes_user": self._changes_user}, given)
+        for descriptor in given:
+            os.close(descriptor)
+
+    def _doors(self, config: ServerConfig) -> list[socket.socket]:
+        """The door, in a network of our own: the outer wall's where there is one."""
+        if not config.own_network:
+            return []
+        try:
+            if not config.own_namespace:
+                enter_own_network()
+            return [open_door()]
+        except OSError as error:
+            send_control(self._control, {"no_network": str(error)})
+            raise
 
     def run(self) -> None:
         """Serve until the judge is gone or closes the control socket; then end every worker."""

@@ -55,7 +55,9 @@ class ForkedIsolation:
         self._folders = Folders()
         wall = put_up(self._folders)
         self._places = Places(self._folders, wall)
-        self._pool = ServerPool(wall, program_folders, self._folders)
+        self._pool = ServerPool(
+            wall, program_folders, self._folders, own_network=policy.own_network
+        )
         self._lock = threading.Lock()
         self._workers: set[IsolatedWorker] = set()
         self._card_memory = CardMemory() if policy.card else None
@@ -97,6 +99,7 @@ class ForkedIsolation:
             as_root=os.geteuid() == 0 and not dropped,
             signals_scoped=(version or 0) >= SIGNALS_SCOPED_FROM,
             cuda=policy.card is not None,
+            own_network=policy.own_network,
         )
         return IsolationRecord(
             level=policy.level,
@@ -190,6 +193,7 @@ class ForkedIsolation:
             limits=limits,
             card=self._policy.card.uuid if self._policy.card and not bare else None,
             uid=place.uid,
+            own_network=self._policy.own_network,
         )
 
     def _ask(

@@ -21,6 +21,8 @@ class Circumstances:
     signals_scoped: bool
     """Landlock keeps signals inside (version 6 or later)."""
     cuda: bool
+    own_network: bool = False
+    """TCP in a network that holds nothing but a door to the judge."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,16 @@ GAPS = (
         "GPU driver",
         "its large ioctl interface is not filtered; prefer one card or MIG slice for a candidate",
         lambda here: here.cuda,
+    ),
+    Gap(
+        "socket buffers",
+        "what waits in sockets counts for no limit but the kernel's own",
+        lambda here: here.own_network,
+    ),
+    Gap(
+        "beyond a named host",
+        "what a named host passes on is not seen; one address may serve many names",
+        lambda here: here.own_network,
     ),
 )
 

@@ -14,6 +14,8 @@ PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
 
 
 def system_call(number: int, *arguments: int) -> int:
@@ -29,6 +31,13 @@ def process_control(option: int, *arguments: int) -> None:
     """`prctl(2)`. Raises OSError."""
     padded = (*arguments, 0, 0, 0, 0)[:4]
     if _libc.prctl(ctypes.c_int(option), *map(ctypes.c_ulong, padded)) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def unshare(flags: int) -> None:
+    """`unshare(2)`, which Python has from 3.12 on. Raises OSError."""
+    if _libc.unshare(ctypes.c_int(flags)) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

@@ -61,14 +61,14 @@ def landlock_version() -> int | None:
         return None
 
 
-def restrict_files(rules: Iterable[Rule]) -> None:
-    """Leave only what `rules` allow.
+def restrict_files(rules: Iterable[Rule], *, own_network: bool = False) -> None:
+    """Leave only what `rules` allow; TCP too in a network of its own.
 
     Paths that do not exist are passed over. Needs no_new_privs. Cannot be undone. Raises OSError.
     """
     version = landlock_version() or 0
     handled = (1 << _NUM_FILE_RIGHTS[min(version, len(_NUM_FILE_RIGHTS)) - 1]) - 1
-    ruleset = _create_ruleset(version, handled)
+    ruleset = _create_ruleset(version, handled, own_network)
     try:
         for rule in rules:
             _allow(ruleset, rule.path, _RIGHTS[rule.access] & handled)
@@ -77,10 +77,10 @@ def restrict_files(rules: Iterable[Rule]) -> None:
         os.close(ruleset)
 
 
-def _create_ruleset(version: int, handled: int) -> int:
+def _create_ruleset(version: int, handled: int, own_network: bool) -> int:
     attributes = _Ruleset(
         handled,
-        _TCP_BIND_AND_CONNECT if version >= 4 else 0,
+        _TCP_BIND_AND_CONNECT if version >= 4 and not own_network else 0,
         _ABSTRACT_SOCKETS_AND_SIGNALS if version >= SIGNALS_SCOPED_FROM else 0,
     )
     num_fields = 3 if version >= SIGNALS_SCOPED_FROM else 2 if version >= 4 else 1

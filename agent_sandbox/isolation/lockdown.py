@@ -55,6 +55,8 @@ class Lockdown:
     """UUID of the GPU that it computes on."""
     uid: int | None
     """An unused user id to change to."""
+    own_network: bool = False
+    """It may use TCP in the network that its server is in, which holds nothing."""
 
     def to_values(self) -> dict[str, Any]:
         """This as JSON values."""
@@ -83,9 +85,14 @@ def lock_down(plan: Lockdown, server_pid: int) -> None:
     _drop_capabilities()
     if plan.kernel_layers:
         own = [Rule(plan.scratch, "own")] if plan.scratch else []
-        restrict_files([*plan.rules, *own])
-        cuda = plan.card is not None
-        restrict_system_calls(os.getpid(), plan.profile, signals=may_signal(plan), cuda=cuda)
+        restrict_files([*plan.rules, *own], own_network=plan.own_network)
+        restrict_system_calls(
+            os.getpid(),
+            plan.profile,
+            signals=may_signal(plan),
+            cuda=plan.card is not None,
+            own_network=plan.own_network,
+        )
 
 
 def may_signal(plan: Lockdown) -> bool:

@@ -14,6 +14,7 @@ from agent_sandbox.isolation.cuda import CudaReach, cuda_reach
 from agent_sandbox.isolation.folders import Folders
 from agent_sandbox.isolation.forked import ForkedIsolation
 from agent_sandbox.isolation.landlock import landlock_version
+from agent_sandbox.isolation.own_network import NETWORK_REMEDY, require_own_network
 from agent_sandbox.isolation.policy import Policy
 from agent_sandbox.isolation.reach import Rule, file_rules, mounted_paths
 from agent_sandbox.isolation.seccomp import seccomp_supported
@@ -32,6 +33,7 @@ def open_isolation(
     readable: Sequence[str | Path] = (),
     scratch: Path | None = None,
     card: Card | None = None,
+    own_network: bool = False,
 ) -> ForkedIsolation:
     """The isolation of this machine, tested. Raises IsolationUnavailable; never falls back.
 
@@ -39,16 +41,19 @@ def open_isolation(
     keeps the limits and leaves files, network and processes open. Programs are imported from the
     installed packages and from `program_folders`, which workers cannot read; `readable` they can.
     `scratch`: a folder that a worker of profile `train` may be given. `card`: the GPU that workers
-    compute on, the only one they can reach.
+    compute on, the only one they can reach. `own_network`: workers may use TCP, in a network that
+    holds nothing but a door to the judge; not in level `unsafe`.
     """
     _require_linux()
+    if own_network:
+        require_network(level)
     if level != "unsafe":
         _require_layers()
     gpu = _require_cuda(card) if card else None
     rules = file_rules(profile, [_resolved(path) for path in readable], gpu)
     if level != "unsafe":
         _require_hidden_home([*rules, *([Rule(_resolved(scratch), "own")] if scratch else [])])
-    policy = Policy(level=level, profile=profile, rules=rules, card=card)
+    policy = Policy(level=level, profile=profile, rules=rules, card=card, own_network=own_network)
     programs = [_resolved(folder) for folder in program_folders]
 
     def put_up(folders: Folders) -> Wall:
@@ -63,6 +68,15 @@ def open_isolation(
         return Container(inside) if level == "container" else NoWall()
 
     return ForkedIsolation(policy, put_up, programs)
+
+
+def require_network(level: Level) -> None:
+    """Raise IsolationUnavailable unless workers of `level` may be given a network of their own."""
+    if level == "unsafe":
+        found = "level 'unsafe' has no walls around it"
+        raise IsolationUnavailable("network namespace", found, NETWORK_REMEDY)
+    if level == "standard":  # the outer walls of the others bring theirs
+        require_own_network()
 
 
 def _resolved(path: str | Path) -> str:

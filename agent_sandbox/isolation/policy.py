@@ -18,3 +18,5 @@ class Policy:
     rules: tuple[Rule, ...]
     card: Card | None = None
     """The GPU that workers may use; None: the processor alone."""
+    own_network: bool = False
+    """Workers may use TCP, in a network that holds nothing but a door to the judge."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import runpy
+import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_sandbox.isolation.forked import ForkedIsolation
@@ -26,7 +28,7 @@ class Script:
         os.set_inheritable(_CHANNEL, False)
         command = message.values["command"]
         try:
-            os.execv(command[0], command)
+            os.execve(command[0], command, {**os.environ, **message.values["environment"]})
         except OSError as error:
             print(f"cannot execute {command[0]}: {error.strerror}", file=sys.stderr)
             raise SystemExit(126) from None
@@ -56,6 +58,8 @@ class Errand:
     arguments: Sequence[str]
     executes: bool
     """In a process image of its own; else inside the worker's interpreter."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside the worker's own, for one that executes; shown on no command line."""
 
 
 def run_script(
@@ -64,16 +68,23 @@ def run_script(
     limits: Limits,
     scratch: Path | None,
     on_output: Callable[[bytes], None],
+    beside: Callable[[socket.socket | None], AbstractContextManager[object]] = nullcontext,
 ) -> int:
     """Exit code of the script, or minus the number of the signal that ended it.
 
-    Whatever it started is killed. Raises CandidateFault when a limit ended it, HarnessError.
+    `beside` is entered with the door of the workers' own network before the script starts, and left
+    when it has ended. Whatever it started is killed. Raises CandidateFault when a limit ended it,
+    HarnessError.
     """
     words = [str(errand.script), *errand.arguments]
     program = f"{__name__}:Script"
-    with isolation.start_program(program, limits, labels=False, scratch=scratch) as worker:
+    with (
+        isolation.start_program(program, limits, labels=False, scratch=scratch) as worker,
+        beside(worker.server.door),
+    ):
         if errand.executes:
-            worker.tell("execute", {"command": [errand.python, *words]})
+            command = [errand.python, *words]
+            worker.tell("execute", {"command": command, "environment": dict(errand.environment)})
         else:
             worker.tell("run", {"command": words})
         return worker.run_to_end(on_output)

@@ -1,7 +1,9 @@
 """The system-call filter of a worker: threads, memory and files yes; processes and networks no.
 
 Profile `train` may also start processes and programs, all of which stay under the same filter. With
-a card there are two more ways to memory, since CUDA needs them and RLIMIT_DATA is not set there.
+a card there are two more ways to memory, since CUDA needs them and RLIMIT_DATA is not set there. In
+a network of the workers' own there is TCP, and nothing else: a socket of any other kind could name
+what lies outside of it (paths of Unix sockets, in level `standard`) or load a kernel module.
 
 A classic BPF program (https://docs.kernel.org/userspace-api/seccomp_filter.html), assembled here
 for x86-64 and arm64. It first checks the architecture, so that no call comes in by another table.
@@ -22,6 +24,7 @@ from agent_sandbox.isolation.system_calls import (
     CONDITIONAL,
     DENIED,
     FIRST_COMMON,
+    FOR_NETWORK,
     FOR_PROCESSES,
     WITHOUT_EFFECT,
     Numbers,
@@ -44,6 +47,15 @@ _MACHINES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 _CLONE_PARENT, _CLONE_THREAD = 0x00008000, 0x00010000
 _CLONE_NAMESPACES = 0x7E020000
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
+_AF_INET, _AF_INET6, _IPPROTO_TCP = 2, 10, 6
+_SOCKET_OPTIONS = {
+    1: (2, 3, 4, 7, 8, 9, 10, 13, 15, 20, 21),
+    _IPPROTO_TCP: (1, 2, 3, 4, 5, 6, 12, 18),
+    41: (26,),
+}
+"""SOL_SOCKET: REUSEADDR, TYPE, ERROR, SNDBUF, RCVBUF, KEEPALIVE, OOBINLINE, LINGER, REUSEPORT,
+RCVTIMEO, SNDTIMEO; TCP: NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, QUICKACK,
+USER_TIMEOUT; IPv6: V6ONLY. No filters, no other protocols above TCP."""
 _MAP_SHARED_ANONYMOUS = 0x21
 _MAP_GROWSDOWN, _MAP_HUGETLB = 0x100, 0x40000
 _O_ACCMODE, _O_TRUNC = 0o3, 0o1000
@@ -67,13 +79,17 @@ def seccomp_supported() -> bool:
     return True
 
 
-def restrict_system_calls(pid: int, profile: Profile, *, signals: bool, cuda: bool) -> None:
+def restrict_system_calls(
+    pid: int, profile: Profile, *, signals: bool, cuda: bool, own_network: bool
+) -> None:
     """Put this process, whose id is `pid`, and all that it starts under the filter.
 
     `signals`: it may signal others, because something else keeps it from signalling strangers.
-    `cuda`: it computes on a card. Raises OSError.
+    `cuda`: it computes on a card. `own_network`: it may use TCP there. Raises OSError.
     """
-    lines = assemble(platform.machine(), pid, profile, signals=signals, cuda=cuda)
+    lines = assemble(
+        platform.machine(), pid, profile, signals=signals, cuda=cuda, own_network=own_network
+    )
     program = b"".join(struct.pack("<HBBI", *line) for line in lines)
     code = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -89,6 +105,7 @@ def assemble(
     *,
     signals: bool = False,
     cuda: bool = False,
+    own_network: bool = False,
 ) -> list[Instruction]:
     """The filter for `machine` (`x86_64` or `aarch64`) and the process `pid`."""
     column, architecture, _ = _MACHINES[machine]
@@ -100,10 +117,15 @@ def assemble(
     ]
     if machine == "x86_64":
         lines += [(_IF_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
-    denied = DENIED if profile == "train" else {**DENIED, **FOR_PROCESSES}
+    denied = {
+        **DENIED,
+        **({} if profile == "train" else FOR_PROCESSES),
+        **({} if own_network else FOR_NETWORK),
+    }
     lines += _fail_each(_numbers(denied, column), errno.EPERM)
     lines += _fail_each(_numbers(WITHOUT_EFFECT, column), 0)
-    blocks = _conditional_blocks(pid, profile, signals) | (_cuda_blocks() if cuda else {})
+    blocks = _conditional_blocks(pid, profile, signals)
+    blocks |= (_cuda_blocks() if cuda else {}) | (_network_blocks() if own_network else {})
     for name, block in blocks.items():
         number = CONDITIONAL[name][column]
         if number is not None:
@@ -178,6 +200,8 @@ def _conditional_blocks(pid: int, profile: Profile, signals: bool) -> dict[str, 
         "open": [*_kept_bits(1, _O_ACCMODE | _O_TRUNC), *_deny_equal(_O_TRUNC)],
         "openat": [*_kept_bits(2, _O_ACCMODE | _O_TRUNC), *_deny_equal(_O_TRUNC)],
         "memfd_create": [(_RETURN, 0, 0, _FAIL | errno.ENOSYS)],
+        "socket": [(_RETURN, 0, 0, _FAIL | errno.EPERM)],
+        "setsockopt": [(_RETURN, 0, 0, _FAIL | errno.EPERM)],
     }
 
 
@@ -193,6 +217,23 @@ def _cuda_blocks() -> dict[str, list[Instruction]]:
     }
 
 
+def _network_blocks() -> dict[str, list[Instruction]]:
+    """TCP over IPv4 and IPv6, and the options that its clients set; the others are not known."""
+    options: list[Instruction] = [_low(1)]
+    for level, names in _SOCKET_OPTIONS.items():
+        known = [_low(2), *_allow_equal(*names, otherwise=errno.ENOPROTOOPT)]
+        options += [(_IF_EQUAL, 0, len(known), level), *known]
+    return {
+        "socket": [
+            *_require_equal(0, _AF_INET, _AF_INET6),
+            *_require_equal(2, 0, _IPPROTO_TCP),
+            *_kept_bits(1, _SOCK_TYPE_MASK),
+            *_allow_equal(_SOCK_STREAM),
+        ],
+        "setsockopt": [*options, (_RETURN, 0, 0, _FAIL | errno.ENOPROTOOPT)],
+    }
+
+
 def _low(argument: int) -> Instruction:
     """Load the low half of an argument, which is all of it where the kernel takes an int."""
     return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument)
@@ -202,11 +243,17 @@ def _kept_bits(argument: int, kept: int) -> list[Instruction]:
     return [_low(argument), (_AND, 0, 0, kept)]
 
 
-def _allow_equal(*values: int) -> list[Instruction]:
+def _require_equal(argument: int, *values: int) -> list[Instruction]:
+    """Go on behind these lines when the argument is one of `values`; else fail."""
+    tests = [(_IF_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
+    return [_low(argument), *tests, (_RETURN, 0, 0, _FAIL | errno.EPERM)]
+
+
+def _allow_equal(*values: int, otherwise: int = errno.EPERM) -> list[Instruction]:
     lines: list[Instruction] = []
     for value in values:
         lines += [(_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
-    return [*lines, (_RETURN, 0, 0, _FAIL | errno.EPERM)]
+    return [*lines, (_RETURN, 0, 0, _FAIL | otherwise)]
 
 
 def _deny_equal(*values: int) -> list[Instruction]:

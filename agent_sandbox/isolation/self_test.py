@@ -12,13 +12,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from agent_sandbox.isolation.own_network import NETWORK_REMEDY
 from agent_sandbox.isolation.policy import Policy
 from agent_sandbox.isolation.protocol import Message, Worker
 from lra_design.errors import CandidateFault, IsolationUnavailable
@@ -48,6 +49,8 @@ class Canary:
     remedy: str
     attempt: Callable[[dict[str, Any]], object]
     profiles: tuple[Profile, ...] = ("validate", "train")
+    needs_no_sockets: bool = False
+    """Not for workers that may use TCP in a network of their own."""
 
 
 def _read(path: str) -> bytes:
@@ -93,6 +96,10 @@ def _wall(name: str, attempt: Callable[[dict[str, Any]], object]) -> Canary:
     return Canary(name, "outer wall", _WALL_REMEDY, attempt)
 
 
+def _network(name: str, attempt: Callable[[dict[str, Any]], object]) -> Canary:
+    return Canary(name, "network namespace", NETWORK_REMEDY, attempt)
+
+
 _CANARIES = (
     _landlock("read a file", lambda aim: _read(aim["planted"])),
     _landlock("write a file", lambda aim: Path(aim["new"]).write_bytes(b"")),
@@ -103,7 +110,9 @@ _CANARIES = (
         "list the fork server in /proc",
         lambda aim: list(Path(f"/proc/{os.getppid()}/fd").iterdir()),
     ),
-    _seccomp("connect by TCP", lambda aim: _connect(tuple(aim["tcp"]))),
+    replace(
+        _seccomp("connect by TCP", lambda aim: _connect(tuple(aim["tcp"]))), needs_no_sockets=True
+    ),
     _seccomp("connect by an abstract socket", lambda aim: _connect("\0" + aim["abstract"])),
     Canary("fork", "seccomp", _SECCOMP_REMEDY, lambda aim: _fork(), ("validate",)),
     _seccomp("signal the judge", lambda aim: os.kill(aim["judge"], 0)),
@@ -126,6 +135,16 @@ _WALL_CANARIES = (
     _wall("share a namespace", lambda aim: _same_namespaces(aim["namespaces"])),
 )
 """Tried by a worker without any other layer."""
+_OWN_NETWORK_CANARIES = (
+    _network("reach a port of the machine by TCP", lambda aim: _connect(tuple(aim["tcp"]))),
+    _network("reach another machine", lambda aim: _connect(("192.0.2.1", 80))),
+    _network("make a socket for UDP", lambda aim: socket.socket(type=socket.SOCK_DGRAM).close()),
+    _network("share the network", lambda aim: _same_namespaces({"net": aim["namespaces"]["net"]})),
+)
+"""Tried by a worker that may use TCP in a network of its own."""
+
+
+_ALL_CANARIES = (*_CANARIES, *_WALL_CANARIES, *_OWN_NETWORK_CANARIES)
 
 
 class SelfTest:
@@ -133,7 +152,7 @@ class SelfTest:
 
     def attempt(self, message: Message) -> Message:
         """Try what `name` says at the targets in `aim`; whether that was `refused`."""
-        canary = next(c for c in (*_CANARIES, *_WALL_CANARIES) if c.name == message.values["name"])
+        canary = next(c for c in _ALL_CANARIES if c.name == message.values["name"])
         try:
             canary.attempt(message.values["aim"])
         except PermissionError:  # behind no outer wall, any other failure would be an accident
@@ -196,7 +215,12 @@ def run_self_test(worker: Worker, policy: Policy, folder: Path) -> tuple[Canary,
     """
     run_innocent(worker, policy)
     canaries = [canary for canary in _CANARIES if policy.profile in canary.profiles]
-    return _try(worker, canaries, folder, walled=policy.level in ("strong", "container"))
+    walled = policy.level in ("strong", "container")
+    if not policy.own_network:
+        return _try(worker, canaries, folder, walled=walled)
+    kept = [canary for canary in canaries if not canary.needs_no_sockets]
+    tried = _try(worker, kept, folder, walled=walled)
+    return tried + _try(worker, _OWN_NETWORK_CANARIES, folder, walled=True)
 
 
 def run_wall_test(worker: Worker, folder: Path) -> tuple[Canary, ...]:

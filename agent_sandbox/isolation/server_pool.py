@@ -17,8 +17,9 @@ from typing import Any, Self
 
 from agent_sandbox.isolation.control import control_pair, receive_control, send_control
 from agent_sandbox.isolation.folders import Folders
+from agent_sandbox.isolation.own_network import NETWORK_REMEDY
 from agent_sandbox.isolation.wall import Wall
-from lra_design.errors import HarnessError
+from lra_design.errors import HarnessError, IsolationUnavailable
 
 _COMMAND = (sys.executable, "-I", "-u", "-B", "-m", "agent_sandbox.start_server")
 _START_SECONDS = 120.0
@@ -44,7 +45,9 @@ class ServerGoneError(HarnessError):
 class Server:
     """One fork server process. Its requests are made one at a time."""
 
-    def __init__(self, wall: Wall, program_folders: Sequence[str], folders: Folders) -> None:
+    def __init__(
+        self, wall: Wall, program_folders: Sequence[str], folders: Folders, *, own_network: bool
+    ) -> None:
         self._errors = folders.private / f"server-{os.urandom(4).hex()}.log"
         self._lock = threading.Lock()
         self._num_started = 0
@@ -52,7 +55,11 @@ class Server:
         self._retired = False
         self._broken = False
         self._root: int | None = None
-        config = {"own_namespace": wall.own_namespace, "program_folders": list(program_folders)}
+        config = {
+            "own_namespace": wall.own_namespace,
+            "program_folders": list(program_folders),
+            "own_network": own_network,
+        }
         environment = _environment(folders.shared)
         with _Joint(wall, folders) as joint, self._errors.open("wb") as errors:
             inner = [*_COMMAND, json.dumps({"control": joint.address, **config})]
@@ -69,6 +76,8 @@ class Server:
             self._control = joint.connected(self._process, self._last_words)
         self.changes_user = False
         """It can give every worker a user id of its own."""
+        self.door: socket.socket | None = None
+        """Listens in the workers' network, when that is their own."""
 
     def greet(self) -> None:
         """Wait until it stands, and hand it what tells the judge's end. Raises HarnessError."""
@@ -77,7 +86,11 @@ class Server:
             answer, received = self._ask({"do": "hello"}, [judge])
         finally:
             os.close(judge)
-        [self._root] = received
+        if "no_network" in answer:
+            raise IsolationUnavailable("network namespace", answer["no_network"], NETWORK_REMEDY)
+        self._root, *doors = received
+        for door in doors:
+            self.door = socket.socket(fileno=door)
         self.changes_user = bool(answer["changes_user"])
 
     def start(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> tuple[int, int]:
@@ -144,6 +157,8 @@ class Server:
         if self._root is not None:
             os.close(self._root)
             self._root = None
+        if self.door is not None:
+            self.door.close()
 
     def _ask(
         self, request: Mapping[str, Any], descriptors: Sequence[int]
@@ -241,8 +256,11 @@ def _environment(folder: Path) -> dict[str, str]:
 class ServerPool:
     """The fork server that starts the next worker; replaced when it is worn out or gone."""
 
-    def __init__(self, wall: Wall, program_folders: Sequence[str], folders: Folders) -> None:
+    def __init__(
+        self, wall: Wall, program_folders: Sequence[str], folders: Folders, *, own_network: bool
+    ) -> None:
         self._settings = (wall, list(program_folders), folders)
+        self._own_network = own_network
         self._lock = threading.Lock()
         self._current: Server | None = None
         self._closed = False
@@ -256,7 +274,7 @@ class ServerPool:
                 self._current.retire()
                 self._current = None
             if self._current is None:
-                self._current = Server(*self._settings)
+                self._current = Server(*self._settings, own_network=self._own_network)
                 self._current.greet()
             return self._current
 

@@ -22,10 +22,8 @@ DENIED: Numbers = {
     "setresgid": (119, 149), "setgroups": (116, 159), "setfsuid": (122, 151),
     "setfsgid": (123, 152), "capset": (126, 91), "personality": (135, 92),
     "seccomp": (317, 277),
-    # sockets and the messages that carry descriptors
-    "socket": (41, 198), "bind": (49, 200), "connect": (42, 203), "listen": (50, 201),
-    "accept": (43, 202), "accept4": (288, 242), "sendmsg": (46, 211), "sendmmsg": (307, 269),
-    "setsockopt": (54, 208),
+    # many messages at once, which only name servers are sent
+    "sendmmsg": (307, 269),
     # memory and queues that belong to no process
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "shmdt": (67, 197),
     "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192),
@@ -67,6 +65,12 @@ FOR_PROCESSES: Numbers = {
 }
 """Fail with EPERM too, except in profile `train`: compilers need them."""
 
+FOR_NETWORK: Numbers = {
+    "bind": (49, 200), "connect": (42, 203), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "sendmsg": (46, 211),
+}
+"""Fail with EPERM too, except in a network of the workers' own: TCP needs them."""
+
 WITHOUT_EFFECT: Numbers = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None),
@@ -78,7 +82,7 @@ CONDITIONAL: Numbers = {
     "kill": (62, 129), "tgkill": (234, 131), "clone": (56, 220), "socketpair": (53, 199),
     "sendto": (44, 206), "ioctl": (16, 29), "fcntl": (72, 25), "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122), "mmap": (9, 222), "prctl": (157, 167), "open": (2, None),
-    "openat": (257, 56), "memfd_create": (319, 279),
+    "openat": (257, 56), "memfd_create": (319, 279), "socket": (41, 198), "setsockopt": (54, 208),
 }
 """Judged by their arguments."""
 # fmt: on

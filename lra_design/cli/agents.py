@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_design.cli.options import together
+from lra_design.cli.program import check_program, program_options, program_settings
 from lra_design.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -34,18 +35,7 @@ REFLECTION_SEED = 0
 
 
 agent_options = together(
-    click.option(
-        "--agent",
-        metavar="COMMAND",
-        help="A program that writes, in place of all below: it gets a workspace with a brief "
-        "and a desk to ask at, behind the walls of a candidate.",
-    ),
-    click.option(
-        "--agent-network",
-        metavar="HOSTS",
-        help="What the program has to reach, separated by commas, for the record. It then runs "
-        "outside the walls, with your rights.",
-    ),
+    program_options,
     click.option(
         "--llm",
         metavar="NAME",
@@ -89,10 +79,10 @@ agent_options = together(
 
 def agent_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the values of `agent_options` come to, as fields of DesignSettings."""
-    operators, hosts = asked["operators"], asked["agent_network"]
+    operators = asked["operators"]
     return {
-        **{name: asked[name] for name in ("agent", "llm", "whole_files", "agent_seed")},
-        "agent_network": tuple(hosts.split(",")) if hosts else (),
+        **program_settings(asked),
+        **{name: asked[name] for name in ("llm", "whole_files", "agent_seed")},
         "policy": asked["policy"] or ("greedy" if asked["llm"] else EVOLUTION),
         "operators": None if operators is None else tuple(operators.split(",")),
         "budget": _budget(asked),
@@ -126,9 +116,8 @@ def check_agent(settings: DesignSettings, out: Path, trainings: Path | None = No
     from agent_sandbox.agents.policies import get_policy
 
     if settings.agent is not None:
-        _check_program(settings, out, trainings)
-    elif settings.agent_network:
-        raise UsageError("--agent-network is for a program: name its command with --agent.")
+        _require_all_by_itself(settings)
+    check_program(settings, out, trainings)
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
@@ -143,19 +132,13 @@ def check_agent(settings: DesignSettings, out: Path, trainings: Path | None = No
         raise UsageError("--whole-files is for an llm: name one with --llm.")
 
 
-def _check_program(settings: DesignSettings, out: Path, trainings: Path | None) -> None:
-    from agent_sandbox.agents.external.program import readable_by
-    from lra_design.cli.run_folder import RunFolder
-
+def _require_all_by_itself(settings: DesignSettings) -> None:
     others = settings.llm, settings.operators, settings.whole_files or None
     if settings.policy != EVOLUTION or any(other is not None for other in others):
         raise UsageError(
             "--agent is a program that does all by itself: expected none of --llm, --policy, "
             "--operators, --whole-files with it."
         )
-    if not settings.agent_network:
-        for sealed in (RunFolder(out).workspace, *([trainings] if trainings else [])):
-            readable_by(settings.agent or "", sealed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +152,8 @@ class OpenedAgent:
     """Candidates that it proposes before it is told of any of them."""
     finish: Callable[[Sequence[Attempt]], str | None] = lambda attempts: None
     """Called with all attempts when the search has ended; what there is to say of its end."""
+    afterword: Callable[[], str] = lambda: ""
+    """Called when it is closed; what there is to say of all it did, or nothing."""
 
 
 @contextmanager
@@ -178,6 +163,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     shelf: what the references reach, in words. Raises UsageError when policy and operators do not
     fit, LLMFault when the llm lacks a key.
     """
+    from agent_sandbox.agents.external.connections import summary
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
     from agent_sandbox.agents.policies.fixed_point import FixedPoint
@@ -187,7 +173,11 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     if settings.agent is not None:
         with opened_program(judging, _briefing(settings, shelf)) as program:
             yield OpenedAgent(
-                agent=program, spending=program.spending, batch_size=1, finish=program.answer
+                agent=program,
+                spending=program.spending,
+                batch_size=1,
+                finish=program.answer,
+                afterword=lambda: summary(judging.folder.agent_network),
             )
         return
     journal, policy = Journal(judging.folder.journal), _policy(settings)

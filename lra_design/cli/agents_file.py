@@ -30,15 +30,25 @@ class Contender:
     agent: str | None = None
     """The command of a program."""
     agent_network: tuple[str, ...] = ()
+    agent_network_unwalled: bool = False
+    agent_env: tuple[str, ...] = ()
 
     def options(self) -> list[str]:
         """The same on the command line of `lra-design design`."""
         texts = {"--llm": self.llm, "--policy": self.policy, "--agent": self.agent}
-        lists = {"--operators": self.operators, "--agent-network": self.agent_network}
+        lists = {
+            "--operators": self.operators,
+            "--agent-network": self.agent_network,
+            "--agent-env": self.agent_env,
+        }
+        flags = {
+            "--whole-files": self.whole_files,
+            "--agent-network-unwalled": self.agent_network_unwalled,
+        }
         given = {name: text for name, text in texts.items() if text is not None}
         given |= {name: ",".join(listed) for name, listed in lists.items() if listed}
         options = [part for pair in given.items() for part in pair]
-        return [*options, "--whole-files"] if self.whole_files else options
+        return [*options, *(name for name, is_set in flags.items() if is_set)]
 
 
 @record

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lra_design.cli.options import json_option
 from lra_design.errors import UsageError
 
+if TYPE_CHECKING:
+    from leaderboards.contents import Contents
+
+DEFAULT = Path("runs/board")
 PAGE_NOTES = (
     "Every mechanism of a board was trained inside the same host network, by the same recipe. "
     "For the test a fresh isolated process rebuilt it from source and weights and predicted; "
@@ -18,49 +24,59 @@ PAGE_NOTES = (
 
 @click.command(short_help="Rank what was scored.")
 @click.argument(
-    "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/board")
+    "folders",
+    nargs=-1,
+    metavar="[FOLDER]...",
+    type=click.Path(path_type=Path, file_okay=False),
 )
 @click.option(
-    "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the leaderboard to this HTML file, which needs no network.",
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the leaderboard to this folder, as pages that need no network.",
 )
 @json_option
-def board(folder: Path, page: Path | None, as_json: bool) -> int:
-    """Show the leaderboard in FOLDER: a store of records, or a run that has one."""
-    publish(find_store(folder), page, title="lra-design leaderboard", as_json=as_json)
+def board(folders: tuple[Path, ...], site: Path | None, as_json: bool) -> int:
+    """Show the leaderboard of everything in and below each FOLDER: stores of records, and runs of
+    agents.  [default: runs/board]
+    """
+    publish(folders or (DEFAULT,), site, title="lra-design leaderboard", as_json=as_json)
     return 0
 
 
-def find_store(folder: Path) -> Path:
-    """The store of records that `folder` is, or has. Raises UsageError when there is none."""
-    store = folder / "board" if (folder / "board").is_dir() else folder
-    if not (store / "records.jsonl").exists():
-        raise UsageError(
-            f"no leaderboard in {folder}: expected {store / 'records.jsonl'}. "
-            "Score a training first, with `lra-design score` or `lra-design design`."
-        )
-    return store
+def publish(folders: Sequence[Path], site: Path | None, *, title: str, as_json: bool) -> None:
+    """Print the board of what is in `folders` and, when `site` is given, write it there too.
 
-
-def publish(store: Path, page: Path | None, *, title: str, as_json: bool) -> None:
-    """Print the board in `store` and, when `page` is given, write it there too."""
+    Raises UsageError when there is no run that was scored.
+    """
     import json
 
     from rich.console import Console
 
-    from leaderboards.page import render_page, write_page
     from leaderboards.scores import rank
-    from leaderboards.store import Store
+    from leaderboards.site import make_site, write_site
     from leaderboards.table import board_json, render_table
     from tasks.registry import TASKS
 
-    runs = Store(store).runs()
-    entries = rank(runs, chance={task.id: task.chance for task in TASKS.values()})
+    contents = read_scored(folders)
+    chance = {task.id: task.chance for task in TASKS.values()}
+    entries = rank(contents.runs, chance=chance)
     if as_json:
         click.echo(json.dumps(board_json(entries), indent=2, allow_nan=False))
     else:
         Console().print(render_table(entries))
-    if page is not None:
-        write_page(page, render_page(entries, runs, title=title, notes=PAGE_NOTES))
-        click.echo(f"page: {page.resolve()}", err=as_json)
+    if site is not None:
+        write_site(make_site(contents, chance, title=title, notes=PAGE_NOTES), site)
+        click.echo(f"page: {(site / 'index.html').resolve()}", err=as_json)
+
+
+def read_scored(folders: Sequence[Path]) -> Contents:
+    """What is in and below `folders`. Raises UsageError when there is no run that was scored."""
+    from leaderboards.contents import read_contents
+
+    contents = read_contents(folders)
+    if not contents.runs:
+        raise UsageError(
+            f"no leaderboard in {', '.join(map(str, folders))}: expected a file records.jsonl in "
+            "or below it. Score a training first, with `lra-design score` or `lra-design design`."
+        )
+    return contents

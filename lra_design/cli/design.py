@@ -147,8 +147,8 @@ def _show_board(settings: DesignSettings, folder: RunFolder, as_json: bool) -> N
     from lra_design.cli.board import publish
 
     publish(
-        folder.board,
-        folder.page,
+        [folder.path],
+        folder.site,
         title=f"{settings.task}: agent-written mechanisms beside the references",
         as_json=as_json,
     )

@@ -45,19 +45,32 @@ def opened_program(judging: Judging, briefing: Briefing) -> Iterator[ExternalAge
 
 
 def _name(settings: DesignSettings) -> str:
-    """What every record says of who wrote: the command, and that it was outside the walls."""
-    hosts = ", ".join(settings.agent_network)
-    return f"{settings.agent} (outside the walls, for {hosts})" if hosts else str(settings.agent)
+    """What every record says of who wrote: the command, what it could reach, and from where."""
+    if not settings.agent_network:
+        return str(settings.agent)
+    where = "outside the walls, for" if settings.agent_network_unwalled else "with a way to"
+    return f"{settings.agent} ({where} {', '.join(settings.agent_network)})"
 
 
 def _program(judging: Judging) -> OpenProgram | WalledProgram:
-    from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
+    from agent_sandbox.agents.external.hosts import parse_host
+    from agent_sandbox.agents.external.network import Network
+    from agent_sandbox.agents.external.program import OpenProgram, WalledProgram, passed_on
 
     settings, folder = judging.settings, judging.folder
     assert settings.agent is not None, "only a run with a command has a program"
-    if settings.agent_network:
-        return OpenProgram(settings.agent, folder.workspace, folder.agent_log)
-    return WalledProgram(settings.agent, folder.workspace, settings.isolation, folder.agent_log)
+    named, log = passed_on(settings.agent_env), folder.agent_log
+    if settings.agent_network_unwalled:
+        return OpenProgram(settings.agent, folder.workspace, log, environment=named)
+    hosts = [parse_host(host) for host in settings.agent_network]
+    return WalledProgram(
+        settings.agent,
+        folder.workspace,
+        settings.isolation,
+        log,
+        network=Network(hosts, folder.agent_network) if hosts else None,
+        environment=named,
+    )
 
 
 def submitted(attempts: Sequence[Attempt]) -> list[Attempt]:

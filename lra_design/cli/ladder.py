@@ -90,6 +90,8 @@ class Ladder:
                 )
             if end := opened.finish(attempts):
                 self._display.say(end)
+        if afterword := opened.afterword():
+            self._display.say(afterword)
         self._display.say(f"spent: {_spent(total_spent(attempts))}")
         return attempts
 

@@ -62,11 +62,10 @@ def mechanisms(name: str | None, folder: Path | None, as_json: bool) -> None:
 
 def _scores(folder: Path) -> list[Entry]:
     from leaderboards.scores import rank
-    from leaderboards.store import Store
-    from lra_design.cli.board import find_store
+    from lra_design.cli.board import read_scored
     from tasks.registry import TASKS
 
-    runs = Store(find_store(folder)).runs()
+    runs = read_scored([folder]).runs
     return rank(runs, chance={task.id: task.chance for task in TASKS.values()})
 
 

@@ -30,7 +30,11 @@ class DesignSettings:
     agent: str | None = None
     """The command of a program that writes; None: what stands below does."""
     agent_network: tuple[str, ...] = ()
-    """What it has to reach, as it was said: it runs outside the walls then, and nothing checks."""
+    """The hosts that it may reach, as NAME:PORT."""
+    agent_network_unwalled: bool = False
+    """It reaches them outside the walls, where nothing checks what else it reaches and reads."""
+    agent_env: tuple[str, ...] = ()
+    """Names of the environment variables that it gets; their values are kept nowhere."""
     llm: str | None = None
     """As `open_llm` takes it; None: the grammar writes."""
     policy: str = "evolution"
@@ -81,14 +85,24 @@ class RunFolder:
         return self.path / "llm_fault.txt"
 
     @property
+    def agent_network(self) -> Path:
+        """What it reached, and what it was refused."""
+        return self.path / "agent-network.jsonl"
+
+    @property
     def board(self) -> Path:
         """The store of scored runs."""
         return self.path / "board"
 
     @property
+    def site(self) -> Path:
+        """The leaderboard as pages."""
+        return self.path / "site"
+
+    @property
     def page(self) -> Path:
-        """The leaderboard as a page."""
-        return self.path / "board.html"
+        """The first of them, which is there once the run has ended."""
+        return self.site / "index.html"
 
     def training(self, run_id: str) -> Path:
         """The folder of one training."""

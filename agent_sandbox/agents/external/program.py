@@ -1,18 +1,22 @@
-"""The process of an external agent: behind the walls, or outside them when it needs the network."""
+"""The process of an external agent: behind the walls, or outside them where that was asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from agent_sandbox.agents.external.network import Network
 from agent_sandbox.isolation import open_isolation
 from agent_sandbox.isolation.script import Errand, run_script
 from lra_design.errors import CandidateFault, HarnessError, UsageError
@@ -28,6 +32,20 @@ LIMITS = Limits(
     wall_seconds=48 * 3600.0,
     num_processes=256,
 )
+CERTIFICATES = (
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/crypto-policies/back-ends",
+)
+"""What TLS takes besides the system's libraries: whom to trust. Private keys lie elsewhere."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SET_FOR_PROGRAMS = ("PATH", "HOME", "TMPDIR", "USER")
+_OF_A_SHELL = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ")
 
 
 def readable_by(command: str, workspace: Path) -> list[Path]:
@@ -53,20 +71,64 @@ def readable_by(command: str, workspace: Path) -> list[Path]:
     return named
 
 
-class WalledProgram:
-    """A shell command in profile `train`: no network, and nothing writable but its workspace."""
+def passed_on(names: Sequence[str]) -> dict[str, str]:
+    """The variables of the judge's environment that a program gets, by name.
 
-    def __init__(self, command: str, workspace: Path, level: Level, log: Path) -> None:
-        """Raises UsageError as `readable_by`, HarnessError when there are no walls."""
+    Raises UsageError for what is no name, is not set, or is set for the program anyway.
+    """
+    for name in names:
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(
+                f"expected names of environment variables after --agent-env, as in "
+                f"ANTHROPIC_API_KEY,OPENAI_API_KEY; found {name[:100]!r}."
+            )
+        if name in _SET_FOR_PROGRAMS or name.lower().endswith("_proxy"):
+            raise UsageError(f"--agent-env names {name}, which is set for the program.")
+        if name not in os.environ:
+            raise UsageError(
+                f"--agent-env names {name}: expected it in the environment, found it not set. Set "
+                "it, or leave its name out."
+            )
+    return {name: os.environ[name] for name in names}
+
+
+class WalledProgram:
+    """A shell command in profile `train`: nothing is writable but its workspace, and there is no
+    network but the way to the hosts of `network`."""
+
+    def __init__(
+        self,
+        command: str,
+        workspace: Path,
+        level: Level,
+        log: Path,
+        *,
+        network: Network | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """environment: variables beside those that every worker has.
+
+        Raises UsageError as `readable_by`, HarnessError when there are no walls.
+        """
+        self._network = network
         self._isolation = open_isolation(
             level,
             profile="train",
-            readable=readable_by(command, workspace),
+            readable=[*readable_by(command, workspace), *(CERTIFICATES if network else ())],
             scratch=workspace.resolve(),
+            own_network=network is not None,
         )
-        folders = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-        line = f"PATH={shlex.quote(folders)}; export PATH; {command}"
-        self._errand = Errand(python=SHELL, script=Path("-c"), arguments=[line], executes=True)
+        self._errand = Errand(
+            python=SHELL,
+            script=Path("-c"),
+            arguments=[command],
+            executes=True,
+            environment={
+                **(environment or {}),
+                **(network.environment if network else {}),
+                "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            },
+        )
         self._workspace = workspace.resolve()
         self._log = log.open("ab")
         self._end: str | None = None
@@ -92,11 +154,20 @@ class WalledProgram:
         """How it ended; None while it runs. Raises HarnessError when the walls failed."""
         if self._fault is not None:
             raise self._fault
+        if self._network is not None:
+            self._network.require_alive()
         return self._end
 
     def _run(self) -> None:
         try:
-            code = run_script(self._isolation, self._errand, LIMITS, self._workspace, self._write)
+            code = run_script(
+                self._isolation,
+                self._errand,
+                LIMITS,
+                self._workspace,
+                self._write,
+                beside=self._network.serving if self._network else nullcontext,
+            )
             self._end = _how(code)
         except CandidateFault as fault:
             self._end = f"the program was ended: {fault.kind}: {fault.detail}"
@@ -111,7 +182,17 @@ class WalledProgram:
 class OpenProgram:
     """A shell command with the user's own rights and network, in a process group of its own."""
 
-    def __init__(self, command: str, workspace: Path, log: Path) -> None:
+    def __init__(
+        self,
+        command: str,
+        workspace: Path,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """environment: variables beside those of a bare shell, which it has from the user."""
+        bare = {name: os.environ[name] for name in _OF_A_SHELL if name in os.environ}
+        self._environment = {**bare, **(environment or {})}
         self._command = command
         self._workspace = workspace
         self._log: IO[bytes] = log.open("ab")
@@ -120,6 +201,7 @@ class OpenProgram:
         self._process = subprocess.Popen(
             [SHELL, "-c", self._command],
             cwd=self._workspace,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

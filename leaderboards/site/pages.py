@@ -1,0 +1,67 @@
+"""Which pages a site has, and what renders each: all for a folder, one by one for a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from leaderboards.contents import Contents
+from leaderboards.scores import rank
+from leaderboards.site.boards import BoardView, FamilyView, Row, board_views, families
+from leaderboards.site.rendering import render
+from lra_design.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Site:
+    """All that the pages show."""
+
+    title: str
+    notes: Sequence[str]
+    contents: Contents
+    boards: tuple[BoardView, ...]
+    families: Sequence[FamilyView]
+
+
+def make_site(
+    contents: Contents, chance: Mapping[str, float], *, title: str, notes: Sequence[str] = ()
+) -> Site:
+    """chance: task id -> accuracy of always answering the most frequent class.
+
+    Raises RecordError when a score is no number in [0, 1].
+    """
+    boards = board_views(rank(contents.runs, chance=chance), contents)
+    return Site(title, notes, contents, boards, families(view.board for view in boards))
+
+
+def pages(site: Site) -> dict[str, Callable[[], str]]:
+    """Every page by its path in the site, and what renders it."""
+    found: dict[str, Callable[[], str]] = {"index.html": partial(_index, site)}
+    for view in site.boards:
+        for row in view.rows:
+            found[f"entries/{row.key}.html"] = partial(_entry, site, view, row)
+    return found
+
+
+def write_site(site: Site, folder: Path) -> None:
+    """Write all pages to `folder`; a reader sees an old page or a new one, nothing between.
+
+    Raises DataError when one cannot be written.
+    """
+    for path, page in pages(site).items():
+        write_atomically(folder / path, page().encode())
+
+
+def _index(site: Site) -> str:
+    rows = [row for view in site.boards for row in view.rows]
+    newest = max((run.created_at for run in site.contents.runs), default=None)
+    num_runs = sum(len(row.runs) for row in rows)
+    return render(
+        "index.html.j2", site=site, num_entries=len(rows), num_runs=num_runs, newest=newest
+    )
+
+
+def _entry(site: Site, view: BoardView, row: Row) -> str:
+    return render("entry.html.j2", site=site, view=view, row=row)

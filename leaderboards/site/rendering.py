@@ -1,0 +1,80 @@
+"""Templates to HTML, and the two doors that every string of a participant goes through.
+
+What would steer the reader's screen is written out (`visible_text`), then HTML is escaped. A page's
+own style and script are the only ones that its security policy lets a browser use, by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leaderboards import table
+from leaderboards.human import FLAG_MEANING, comparable_task
+from leaderboards.scores import RANKED_SEEDS
+from leaderboards.site.boards import CHART_WIDTH
+from lra_design.visible import visible_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render(template: str, **context: Any) -> str:
+    """The page that a template of `templates/` makes."""
+    return _environment().get_template(template).render(**context).lstrip()
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    )
+    environment.filters |= {
+        "percent": table.percent,
+        "signed": table.signed,
+        "decimal": table.decimal,
+        "published": table.published,
+        "interval": table.interval,
+        "policy_hash": _policy_hash,
+    }
+    environment.globals |= {
+        "CHART_WIDTH": CHART_WIDTH,
+        "FLAG_MEANING": FLAG_MEANING,
+        "NAME_WIDTH": table.NAME_WIDTH,
+        "NOT_COMPARABLE": table.NOT_COMPARABLE,
+        "RANKED_SEEDS": RANKED_SEEDS,
+        "conditions": table.conditions,
+        "gap_note": table.gap_note,
+        "human_note": table.human_note,
+        "place": table.place,
+        "board_title": table.board_title,
+        "comparable_task": comparable_task,
+    }
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What the template prints for a value: a dash for a missing one, strings made visible."""
+    from markupsafe import Markup
+
+    if value is None:
+        return table.MISSING
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible_text(value)
+    return value
+
+
+def _policy_hash(text: str) -> str:
+    """The Content-Security-Policy source that allows exactly this inline style or script."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
