@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from run_records import make_dossier
+from test_contents import REFUSED
 
+from agent_sandbox.candidate import source_hash
 from agent_sandbox.isolation import Isolation
+from leaderboards.dossiers import DossierFile
 from leaderboards.store import Store
 from lra_design.cli.crew import Crew, Stopped
 from lra_design.cli.display import Display
+from lra_design.cli.dossiers import keep_dossiers
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.run_folder import DesignSettings, RunFolder, awaited, opened
-from lra_design.errors import UsageError
+from lra_design.errors import CandidateFault, UsageError
 from lra_design.records import Budget, Finding, Run
 from mechanisms import reference_source
 from trainers.recipes import RECIPES, Recipe
@@ -159,3 +165,34 @@ def test_a_folder_that_is_busy_is_waited_for(tmp_path: Path) -> None:
     assert len(looks) == 2
     with awaited(tmp_path, check):  # it is free again
         assert len(looks) == 2
+
+
+def test_what_validation_said_of_competitors_is_kept_once(
+    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> NoReturn:
+        raise CandidateFault("crash", "no answer")
+
+    sources = {name: reference_source(name) for name in ("mean", "softmax")}
+    reports = {
+        source: dataclasses.replace(
+            make_dossier(name).certificate, source_hash=source_hash(source.encode())
+        )
+        for name, source in sources.items()
+    }
+    reports["broken"] = dataclasses.replace(next(iter(reports.values())), findings=(REFUSED,))
+    with Crew(1) as crew:
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
+        keep_dossiers(judging, reports, sources["mean"])
+        monkeypatch.setattr("lra_design.cli.dossiers.fingerprint", dies)
+        keep_dossiers(judging, reports, sources["mean"])
+        (again := tmp_path / "again").mkdir()
+        keep_dossiers(
+            dataclasses.replace(judging, folder=RunFolder(again)), reports, sources["mean"]
+        )
+    mean, softmax = DossierFile(tmp_path / "board").dossiers()
+    assert mean.neighbours[0].name == "mean"
+    assert mean.neighbours[0].copy == "same file"
+    assert softmax.neighbours == ()
+    alone, _ = DossierFile(again / "board").dossiers()
+    assert alone == dataclasses.replace(mean, neighbours=(), same_below=None)
