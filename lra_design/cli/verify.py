@@ -110,12 +110,12 @@ def _verified(verifier: Verifier, bundle: Bundle, again: Run | None) -> Verifica
     from tasks.registry import get_task
 
     run, display = bundle.runs[0], Display()
-    display.say(f"{bundle.path}: {run.name} on {run.task}, {len(bundle.runs)} seeds")
+    display.say(f"{bundle.path}: {run.task}, {len(bundle.runs)} seeds")
     with display.showing():
         generate_shown(get_task(run.task), display)
     figures = list(verifier.figures(bundle))
     if again is not None:
-        label = f"{again.name}, seed {again.seed}"
+        label = f"seed {again.seed}"
         with display.showing(), display.stage(label, again.train.num_steps) as stage:
             figures += verifier.retrained(bundle, again, stage.watch(label))
     return Verification(
@@ -140,7 +140,8 @@ def _print(results: list[Verification], as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=2, sort_keys=True, allow_nan=False))
         return
     for result in results:
-        click.echo(visible_text("\n".join(_lines(result))))
+        for line in _lines(result):
+            click.echo(visible_text(line).replace("\n", " "))  # a name must not look like a line
 
 
 def _lines(result: Verification) -> Iterator[str]:

@@ -85,7 +85,11 @@ class Verifier:
             return
         self.say("comparing it with the known mechanisms")
         run = bundle.runs[0]
-        found = nearest(fingerprint(run.source.encode(), self.validation, mode=run.mode))
+        try:
+            found = nearest(fingerprint(run.source.encode(), self.validation, mode=run.mode))
+        except (CandidateFault, CandidateRefused) as fault:
+            yield same("repeats", _copies(claimed), f"no answer: {fault}", "compared again")
+            return
         yield same("repeats", _copies(claimed), _copies(found.neighbours), "compared again")
         distances = {other.name: other.distance for other in found.neighbours}
         first = claimed[0]
