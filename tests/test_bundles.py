@@ -67,7 +67,8 @@ def a_dossier(**changes: Any) -> Dossier:
     nearest = Neighbour(
         name="softmax", mode="causal", distance=1.5, copy=None, shared_structure=None
     )
-    return make_dossier("a", neighbours=(nearest,), **{"source_hash": HASH, **changes})
+    dossier = make_dossier("a", neighbours=(nearest,), **{"source_hash": HASH, **changes})
+    return dataclasses.replace(dossier, same_below=0.5)
 
 
 def members(*runs: Run, dossier: Dossier | None = None, **changed: bytes) -> dict[str, bytes]:
@@ -422,6 +423,7 @@ def test_runs_that_are_not_of_one_entry_are_refused(file: Path) -> None:
 def test_only_a_certificate_of_this_mechanism_counts(file: Path) -> None:
     for dossier, says in (
         (a_dossier(battery="fast"), "is no certificate"),
+        (dataclasses.replace(a_dossier(), neighbours=()), "mechanisms are nearest"),
         (a_dossier(mode="bidirectional"), "of another source, mode or hyperparameters"),
         (a_dossier(hyperparameters={"width": 4}), "of another source, mode or hyperparameters"),
     ):

@@ -43,6 +43,8 @@ def _check_certificate(dossier: Dossier, digest: str, run: Run) -> None:
     report = dossier.certificate
     if not report.certified:
         raise RecordError("its report is no certificate: expected the full battery and no error")
+    if not dossier.neighbours or dossier.same_below is None:
+        raise RecordError("its dossier does not say which known mechanisms are nearest")
     found = report.source_hash, report.mode, report.hyperparameters
     if found != (digest, run.mode, run.hyperparameters):
         raise RecordError("its certificate is of another source, mode or hyperparameters")

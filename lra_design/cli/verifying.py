@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_sandbox.fingerprint import fingerprint, nearest
-from agent_sandbox.fingerprint.records import Neighbour
+from agent_sandbox.fingerprint.records import Nearest, Neighbour
 from agent_sandbox.isolation import Isolation
 from agent_sandbox.validator.validate import validate
 from leaderboards.bundles.agreement import (
@@ -81,8 +81,6 @@ class Verifier:
     def _neighbours(self, bundle: Bundle) -> Iterator[Figure]:
         """The nearest known mechanism and what the file repeats, both found again."""
         claimed = bundle.dossier.neighbours
-        if not claimed:
-            return
         self.say("comparing it with the known mechanisms")
         run = bundle.runs[0]
         try:
@@ -91,15 +89,7 @@ class Verifier:
             yield same("repeats", _copies(claimed), f"no answer: {fault}", "compared again")
             return
         yield same("repeats", _copies(claimed), _copies(found.neighbours), "compared again")
-        distances = {other.name: other.distance for other in found.neighbours}
-        first = claimed[0]
-        if first.name in distances:
-            how = "other draws; of 100 draws of one mechanism 95 are within half of this"
-            tolerance = 2 * found.same_below
-            ours = distances[first.name]
-            yield close(f"distance to {first.name}", first.distance, ours, tolerance, how)
-        else:
-            yield unchecked("nearest mechanism", first.name, "no such mechanism is known here")
+        yield from _distances(claimed, found)
 
     def _rescored(self, bundle: Bundle, run: Run) -> Iterator[Figure]:
         """Both scores of a seed from its weights; a candidate that gives no answer agrees not."""
@@ -160,6 +150,19 @@ class Verifier:
 def highest_scored(bundle: Bundle) -> Run:
     """The run that a forger would most likely have raised."""
     return max(bundle.runs, key=lambda run: run.test.accuracy if run.test else 0.0)
+
+
+def _distances(claimed: tuple[Neighbour, ...], found: Nearest) -> Iterator[Figure]:
+    """The distance to what is nearest there, and to what is nearest here."""
+    theirs, ours = ({n.name: n.distance for n in known} for known in (claimed, found.neighbours))
+    for name in dict.fromkeys((claimed[0].name, found.neighbours[0].name)):
+        if name in theirs and name in ours:
+            how = "other draws; of 100 draws of one mechanism 95 are within half of this"
+            tolerance = 2 * found.same_below
+            yield close(f"distance to {name}", theirs[name], ours[name], tolerance, how)
+        else:
+            why = f"'{name}' is a known mechanism {'there' if name in theirs else 'here'} alone"
+            yield unchecked(f"distance to {name}", "as recorded", why)
 
 
 def _copies(neighbours: tuple[Neighbour, ...]) -> str:
