@@ -32,6 +32,7 @@ from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
 from lra_design.cli.submit import submit
+from lra_design.cli.tournament import tournament
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
@@ -39,7 +40,17 @@ from lra_design.cli.verify import verify
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "screen", "design", "attribute", "data", "reproduce")
+RESUMED = (
+    "train",
+    "score",
+    "tune",
+    "screen",
+    "design",
+    "tournament",
+    "attribute",
+    "data",
+    "reproduce",
+)
 """Commands that keep what they have finished."""
 
 
@@ -62,6 +73,7 @@ for command in (
     tune,
     screen,
     design,
+    tournament,
     journal,
     attribute,
     mcp,
