@@ -558,11 +558,11 @@ def test_scores_are_compared_exactly_or_as_samples() -> None:
 
 
 def test_the_tolerance_of_two_samples_is_kept_by_honest_scores() -> None:
-    """Of 100,000 honest pairs about one in a thousand is beyond it, at any share."""
+    """Of 20,000 honest pairs about one in a thousand is beyond it, at any share."""
     generator = torch.Generator().manual_seed(3)
     for share in (0.1, 0.5, 0.97):
         hits = torch.binomial(
-            torch.full((2, 100_000), 401.0), torch.full((2, 100_000), share), generator=generator
+            torch.full((2, 20_000), 401.0), torch.full((2, 20_000), share), generator=generator
         )
         distinct, counts = hits.long().unique(dim=1, return_counts=True)
         beyond = 0
@@ -570,7 +570,7 @@ def test_the_tolerance_of_two_samples_is_kept_by_honest_scores() -> None:
             one, two = a_score("test", a), a_score("test", b)
             if abs(one.accuracy - two.accuracy) > two_sample_tolerance(one, two):
                 beyond += count
-        assert beyond <= 200
+        assert beyond <= 40
 
 
 def test_a_seed_trained_elsewhere_is_compared_with_the_others() -> None:
