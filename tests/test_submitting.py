@@ -176,6 +176,7 @@ def figures(capsys: pytest.CaptureFixture[str]) -> dict[str, Figure]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("walled")
 def test_what_is_honest_agrees_and_what_is_forged_does_not(
     tmp_path: Path,
