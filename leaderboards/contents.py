@@ -6,6 +6,7 @@ FOLDER/records.jsonl     runs that were scored (`leaderboards.store`)
 FOLDER/design.json       a design run: what was asked, its journal and its board
        journal.sqlite
        board/records.jsonl
+FOLDER/*.lra.zip         entries that were handed in, as claimed (`leaderboards.bundles`)
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 
 from agent_sandbox.agents.journal import Journal
 from leaderboards import dossiers, store
+from leaderboards.bundles.layout import SUFFIX, Bundle
+from leaderboards.bundles.reading import read_bundle
 from leaderboards.dossiers import DossierFile, Dossiers, by_subject
 from leaderboards.store import read_runs
 from lra_design.errors import RecordError
@@ -57,21 +60,28 @@ class Contents:
 def read_contents(folders: Sequence[Path]) -> Contents:
     """Everything in and below `folders`, links not followed.
 
-    Raises RecordError for a damaged file, DataError for one that cannot be read.
+    Raises RecordError for a damaged file or a bundle that is refused, DataError for one that cannot
+    be read.
     """
     files = find_files(folders)
     named = {name: [file for file in files if file.name == name] for name in KNOWN}
-    runs, repeats = first_of_each(
-        run for name in RUNS for file in named[name] for run in read_runs(file)
+    bundles = read_bundles(files)
+    stored = (run for name in RUNS for file in named[name] for run in read_runs(file))
+    runs, repeats = first_of_each([*stored, *(run for bundle in bundles for run in bundle.runs)])
+    known = (
+        one for file in named[dossiers.FILE_NAME] for one in DossierFile(file.parent).dossiers()
     )
     return Contents(
         runs=runs,
         repeats=repeats,
-        dossiers=by_subject(
-            one for file in named[dossiers.FILE_NAME] for one in DossierFile(file.parent).dossiers()
-        ),
+        dossiers=by_subject([*known, *(bundle.dossier for bundle in bundles)]),
         searches=tuple(_search(file) for file in named[JOURNAL]),
     )
+
+
+def read_bundles(files: Iterable[Path]) -> list[Bundle]:
+    """The bundles among `files`. Raises RecordError for one that is refused."""
+    return [read_bundle(file) for file in files if file.name.endswith(SUFFIX)]
 
 
 def find_files(folders: Iterable[Path]) -> list[Path]:
@@ -85,7 +95,8 @@ def find_files(folders: Iterable[Path]) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names if name in KNOWN)
+        found = (name for name in names if name in KNOWN or name.endswith(SUFFIX))
+        yield from (Path(parent, name) for name in found)
 
 
 def first_of_each(runs: Iterable[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:

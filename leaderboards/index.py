@@ -19,7 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leaderboards.columns import ATTEMPTS, FINDINGS
-from leaderboards.contents import JOURNAL, KNOWN, RUNS, Contents, find_files, first_of_each
+from leaderboards.contents import (
+    JOURNAL,
+    KNOWN,
+    RUNS,
+    Contents,
+    find_files,
+    first_of_each,
+    read_bundles,
+)
 from leaderboards.dossiers import FILE_NAME as DOSSIERS
 from leaderboards.dossiers import Dossier, by_subject
 from leaderboards.index_file import FILE_NAME, connect, connect_in_memory, faults, make, transaction
@@ -164,9 +172,10 @@ def rebuild(folder: Path) -> tuple[int, Path]:
 
 
 def read_runs_and_dossiers(folders: Sequence[Path]) -> Contents:
-    """What is in and below `folders` but the searches, by their indexes."""
-    runs: list[Run] = []
-    dossiers: list[Dossier] = []
+    """What is in and below `folders` but the searches, by their indexes; bundles as they are."""
+    bundles = read_bundles(find_files(folders))
+    runs = [run for bundle in bundles for run in bundle.runs]
+    dossiers = [bundle.dossier for bundle in bundles]
     for folder in folders:
         with open_index(folder) as index:
             runs.extend(index.runs())

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leaderboards import dossiers
-from leaderboards.contents import find_files, read_contents
+from leaderboards.contents import find_files, read_bundles, read_contents
 from leaderboards.dossiers import Dossier, DossierFile
 from leaderboards.merged_searches import merge_searches
 from leaderboards.store import Store
@@ -55,8 +55,10 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
 
 
 def _all_dossiers(folders: Sequence[Path]) -> list[Dossier]:
-    files = [file for file in find_files(folders) if file.name == dossiers.FILE_NAME]
-    return [dossier for file in files for dossier in DossierFile(file.parent).dossiers()]
+    files = find_files(folders)
+    lines = [file for file in files if file.name == dossiers.FILE_NAME]
+    found = [dossier for file in lines for dossier in DossierFile(file.parent).dossiers()]
+    return [*found, *(bundle.dossier for bundle in read_bundles(files))]
 
 
 @contextmanager

@@ -193,6 +193,14 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--variant",
     ],
+    "submit": [
+        "--board",
+        "--isolation",
+        "--output",
+        "--unsafe-no-sandbox",
+        "--weights",
+        "-o",
+    ],
     "tune": [
         "--device",
         "--executor",
@@ -210,6 +218,14 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--variant",
         "--workers",
+    ],
+    "verify": [
+        "--device",
+        "--isolation",
+        "--json",
+        "--retrain",
+        "--seed",
+        "--unsafe-no-sandbox",
     ],
     "validate": [
         "--fast",
