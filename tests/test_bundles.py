@@ -501,7 +501,7 @@ def test_a_folder_of_bundles_is_a_board(tmp_path: Path) -> None:
     damaged = put(tmp_path / "bad.lra.zip", members(change(run_id="0" * 64)))
     with pytest.raises(RecordError, match=r"bad\.lra\.zip is refused"):
         read_contents([tmp_path])
-    assert run_cli(["board", str(tmp_path)]) == 3
+    assert run_cli(["board", "show", str(tmp_path)]) == 3
     damaged.unlink()
 
 
@@ -537,7 +537,7 @@ def test_hostile_text_stays_text(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "{{7*7}}" in text or HOSTILE[:9] not in text
         assert "\u202e" not in text
         assert "\x1b" not in text
-    assert run_cli(["board", str(tmp_path / "in")]) == 0
+    assert run_cli(["board", "show", str(tmp_path / "in")]) == 0
     assert "\x1b" not in capsys.readouterr().out
 
 
