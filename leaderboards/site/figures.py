@@ -120,7 +120,7 @@ def _front_view(rows: Sequence[Row], cost: str) -> FrontView | None:
         y=("Test accuracy, %", lambda share: f"{100 * share:.3g}"),
         x_base=2 if cost == "peak_memory_bytes" else 10,
     )
-    return plot and FrontView(cost, title, text, plot, members)
+    return None if plot is None else FrontView(cost, title, text, plot, members)
 
 
 def _accuracy(row: Row) -> float:
