@@ -190,7 +190,7 @@ def test_two_entries_side_by_side(page: Any, site: Path) -> None:
         group.locator("option", has_text="alpha").get_attribute("value")
     )
     verdict = page.locator("#verdict").inner_text()
-    assert "Over the 5 seeds that both have, the first is +10.00 points" in verdict
+    assert "Over the 5 seeds that both have, the first minus the second is +10.00 points" in verdict
     cells = page.locator("#figures tr", has_text="Test, %").first.locator("td").all_inner_texts()
     assert cells == ["50.40", "40.40"]
     page.reload()

@@ -10,7 +10,7 @@ from itertools import pairwise
 PLOT_WIDTH = 460.0
 PLOT_HEIGHT = 280.0
 """Size of a plot in SVG units, its labels included."""
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 14.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 72.0, 16.0, 14.0, 46.0
 MOST_TICKS = 6
 
 
@@ -36,9 +36,8 @@ class Scale:
     @property
     def ticks(self) -> list[float]:
         """A few round values, lowest first."""
-        return (
-            log_ticks(self.low, self.high, self.base) if self.base else _ticks(self.low, self.high)
-        )
+        ticks = log_ticks(self.low, self.high, self.base) if self.base else []
+        return ticks if len(ticks) > 2 else _ticks(self.low, self.high)
 
 
 @dataclass(frozen=True)

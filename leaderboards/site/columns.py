@@ -52,14 +52,14 @@ def _points(number: float) -> str:
 
 COLUMNS = (
     Column(
-        "Validation, %",
+        "Val., %",
         "mean accuracy on the validation split, by which entries were chosen",
         lambda row: row.entry.validation,
         percent,
         always=True,
     ),
     Column(
-        "Gap, points",
+        "Gap",
         "percentage points above the human state of the art",
         lambda row: row.entry.gap_points,
         _points,
@@ -78,7 +78,7 @@ COLUMNS = (
         lambda number: decimal(number, 1),
     ),
     Column(
-        "In windows, %",
+        "Windows, %",
         "share of the accuracy above chance that is left when sequences are cut into the smallest "
         "windows that were tried",
         _window_share,
@@ -91,14 +91,15 @@ COLUMNS = (
         _whole,
     ),
     Column(
-        "Tuning gain, points",
-        "from the default to the tuned validation accuracy",
+        "Gain",
+        "percentage points that tuning gained: from the default to the tuned validation accuracy",
         _gain,
         _points,
     ),
     Column(
-        "Chosen, points",
-        "by how much being the best of many raised the validation accuracy that chose it, at most; "
+        "Chosen",
+        "percentage points by which being the best of many raised the validation accuracy that "
+        "chose it, at most; "
         "the test accuracy over fresh seeds has none of it",
         lambda row: row.entry.selection_bias_points,
         lambda number: f"≤ {number:.1f}",
@@ -120,7 +121,7 @@ COLUMNS = (
         "Parameters",
         "of the whole network",
         lambda row: row.entry.num_parameters,
-        _whole,
+        amount,
         always=True,
     ),
     Column(

@@ -15,7 +15,8 @@ from leaderboards.site.commands import reproduction, source_file
 from leaderboards.site.comparing import comparison_data
 from leaderboards.site.diffs import Ancestry, diff_to_nearest
 from leaderboards.site.figures import curve_plot, front_views, scaling_plots
-from leaderboards.site.overall import overall_views, rank_views
+from leaderboards.site.overall import overall_views
+from leaderboards.site.ranking import rank_views
 from leaderboards.site.rendering import render
 from lra_design.files import write_atomically
 

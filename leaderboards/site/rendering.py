@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from leaderboards import table
 from leaderboards.human import FLAG_MEANING, comparable_task
 from leaderboards.scores import RANKED_SEEDS
@@ -78,8 +80,6 @@ def _environment() -> Environment:
 
 def _shown(value: Any) -> Any:
     """What the template prints for a value: a dash for a missing one, strings made visible."""
-    from markupsafe import Markup
-
     if value is None:
         return table.MISSING
     if isinstance(value, str) and not isinstance(value, Markup):

@@ -36,7 +36,7 @@ function seedNote(one, other) {
   if (!shared.length) return "They have no seed in common.";
   const differences = shared.map((seed) => one.s[seed] - other.s[seed]);
   const mean = differences.reduce((sum, value) => sum + value, 0) / shared.length;
-  return `Over the ${shared.length} seed${shared.length > 1 ? "s" : ""} that both have, the first is ${points(mean)} points from the second in the mean. Whether that is beyond the noise: lra-design compare.`;
+  return `Over the ${shared.length} seed${shared.length > 1 ? "s" : ""} that both have, the first minus the second is ${points(mean)} points in the mean. Whether that is beyond the noise, lra-design compare says.`;
 }
 function heading(entry) {
   const cell = element("th", "", { scope: "col", class: "number" });
@@ -56,7 +56,8 @@ function show(one, other) {
     row("Place", one.p, other.p),
     row("Test, %", one.t[0], other.t[0]),
     row("95 % interval, %", one.t[1], other.t[1]),
-    ...data.columns.map(([title, meaning], i) => row(title, one.c[i], other.c[i], meaning)),
+    ...data.columns.flatMap(([title, meaning], i) => (
+      one.c[i] === "–" && other.c[i] === "–" ? [] : [row(title, one.c[i], other.c[i], meaning)])),
     ...seeds.map((seed) => row(`Seed ${seed}, test, %`, seedText(one, seed), seedText(other, seed))),
   );
   document.getElementById("verdict").textContent = seedNote(one, other);
