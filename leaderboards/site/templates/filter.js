@@ -1,14 +1,17 @@
 // Which boards and entries are shown; what was chosen stands in the address, to be passed on.
 const filters = document.getElementById("filters");
 const controls = Array.from(filters.querySelectorAll("select, input"));
-const boards = Array.from(document.querySelectorAll("section.board[data-task]"), (section) => ({
-  section,
-  link: document.querySelector(`nav a[href="#${section.dataset.key}"]`),
-  rows: Array.from(section.querySelectorAll("table.entries > tbody:first-of-type > tr"), (row) => ({
-    row,
-    text: row.querySelector("th").textContent.toLowerCase(),
-  })),
-}));
+let boards = null;
+function readBoards() {
+  return Array.from(document.querySelectorAll("section.board[data-task]"), (section) => ({
+    section,
+    link: document.querySelector(`nav a[href="#${section.dataset.key}"]`),
+    rows: Array.from(section.querySelector("table.entries").tBodies[0].rows, (row) => ({
+      row,
+      text: row.querySelector("th").textContent.toLowerCase(),
+    })),
+  }));
+}
 function chosen() {
   const values = {};
   for (const control of controls) values[control.name] = control.value;
@@ -23,6 +26,7 @@ function showChosen() {
   const { by, q, ...conditions } = chosen();
   const words = q.toLowerCase().split(/\s+/).filter(Boolean);
   let count = 0;
+  boards = boards || readBoards(); // only once somebody asks: it takes longer than opening the page
   for (const { section, link, rows } of boards) {
     const fits = Object.entries(conditions).every(([k, v]) => !v || section.dataset[k] === v);
     let shown = 0;
@@ -67,4 +71,4 @@ document.getElementById("reset").addEventListener("click", () => {
 });
 filters.hidden = false;
 addEventListener("hashchange", fromAddress);
-if (location.hash.includes("=")) fromAddress(); else showChosen();
+if (location.hash.includes("=")) fromAddress();
