@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## let the offline agent design mechanisms and rank them; again: resume (ARGS=--new: a new run)
-	$(BIN)/lra-design design --out runs/demo $(ARGS)
+	$(BIN)/lra-design design --no-attribution --out runs/demo $(ARGS)
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)

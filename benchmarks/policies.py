@@ -19,16 +19,19 @@ from statistics import mean
 from agent_sandbox.agents.evolution import RegularisedEvolution
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.operators.grammar import GrammarOperators
+from agent_sandbox.agents.operators.learned import LearnedOperators
 from agent_sandbox.agents.policies import get_policy, policy_names
+from agent_sandbox.agents.policies.learned import Learned
 from agent_sandbox.agents.policy_agent import PolicyAgent
 from agent_sandbox.agents.protocol import Agent
 from agent_sandbox.agents.search import Event, search
 from agent_sandbox.isolation import open_isolation
+from lra_design.cli.contest import PROBES
 from lra_design.cli.crew import Crew
-from lra_design.cli.design import PROBES
 from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
+from lra_design.cli.probes import probe_noise
 from lra_design.cli.run_folder import DesignSettings, RunFolder
 from lra_design.records import Attempt, Budget, Feedback
 from tasks.registry import get_task
@@ -56,10 +59,14 @@ class Judge:
             yield self.known[source]
 
 
-def agent_of(name: str, seed: int, num_attempts: int) -> Agent:
+def agent_of(name: str, seed: int, num_attempts: int, noise: float | None) -> Agent:
     if name == BUILT_IN:
         return RegularisedEvolution(seed, num_drafts=min(10, 1 + num_attempts // 2))
-    return PolicyAgent(get_policy(name, seed), GrammarOperators(seed))
+    policy = get_policy(name, seed)
+    if isinstance(policy, Learned):
+        writer = LearnedOperators(seed, noise=noise, round_size=policy.round_size)
+        return PolicyAgent(policy, writer)
+    return PolicyAgent(policy, GrammarOperators(seed))
 
 
 def best_after(attempts: Sequence[Attempt], number: int) -> float:
@@ -74,7 +81,7 @@ def compare(
     for name in (*policies, BUILT_IN):
         searches = []
         for seed in range(num_seeds):
-            agent = agent_of(name, seed, num_attempts)
+            agent = agent_of(name, seed, num_attempts, probe_noise(judge.judging.settings))
 
             def show(event: Event, name: str = name, seed: int = seed) -> None:
                 if event.attempt is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from lra_design.errors import DataError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, whose folders are made when missing.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Put `content`, whole or in pieces, at `path`, whose folders are made when missing.
 
     A reader sees the old file or the new one, nothing between; after a crash too. Raises DataError
     when it cannot be written; an old file then stays.
@@ -20,7 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

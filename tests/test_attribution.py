@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,12 @@ from test_noise import make_noise
 from agent_sandbox.agents.search import hash_source
 from leaderboards.attribution import Attribution, Reached, Variant, attribute
 from lra_design.cli import attributing, run, screening
-from lra_design.cli.attributing import attributing_command, summary
+from lra_design.cli.attributing import attributing_command, summary, winners_change
+from lra_design.cli.crew import Crew
+from lra_design.cli.display import Display
+from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.run_folder import DesignSettings, RunFolder
+from lra_design.cli.winner import explained
 from lra_design.errors import CandidateRefused, UsageError
 from lra_design.records import Attempt, Budget, Finding, Run, from_json, to_json
 from trainers import recipes
@@ -273,11 +278,15 @@ def family(*sources: str | None) -> list[Attempt]:
     return kept
 
 
+def command_of(attempts: list[Attempt], source: str, folder: str) -> str:
+    found = winners_change(attempts, Entrant("winner", source, "an agent"))
+    assert found is not None
+    return attributing_command(found, SETTINGS, RunFolder(Path(folder)))
+
+
 def test_a_winner_with_several_changes_is_told_the_command() -> None:
     child = change("alpha", "gamma")
-    folder = RunFolder(Path("my runs/a"))
-    told = attributing_command(family(PARENT, child), child, SETTINGS, folder)
-    assert told is not None
+    told = command_of(family(PARENT, child), child, "my runs/a")
     assert shlex.split(told)[2:4] == ["my runs/a/candidates/000.py", "my runs/a/candidates/001.py"]
     assert "--task recall-probe --scale smoke --mode causal --seeds 2" in told
     assert shlex.split(told)[-4:] == ["--out", "my runs/a/trainings", "--isolation", "standard"]
@@ -285,10 +294,7 @@ def test_a_winner_with_several_changes_is_told_the_command() -> None:
 
 def test_the_parent_is_the_nearest_that_was_scored() -> None:
     broken, child = change("alpha", "beta"), change("alpha", "gamma")
-    told = attributing_command(
-        family(PARENT, None, broken, child), child, SETTINGS, RunFolder(Path("a"))
-    )
-    assert told is not None
+    told = command_of(family(PARENT, None, broken, child), child, "a")
     assert shlex.split(told)[2:4] == ["a/candidates/000.py", "a/candidates/002.py"]
 
 
@@ -303,7 +309,76 @@ def test_the_parent_is_the_nearest_that_was_scored() -> None:
 def test_there_is_nothing_to_tell_of(line: tuple[str | None, ...]) -> None:
     child = line[-1]
     assert child is not None
-    assert attributing_command(family(*line), child, SETTINGS, RunFolder(Path("a"))) is None
+    assert winners_change(family(*line), Entrant("winner", child, "an agent")) is None
+
+
+def explained_after(
+    files: list[str], folder: Path, *, trains: bool = True
+) -> tuple[str, RunFolder]:
+    """What is printed of a run whose winner is the child of the other file."""
+    before, after = (Path(file).read_text() for file in files)
+    settings = dataclasses.replace(SETTINGS, task="listops-mini", num_seeds=5)
+    attempts = family(before, after)
+    found = winners_change(attempts, Entrant("the winner", after, "an agent"))
+    assert found is not None
+    run_folder = RunFolder(folder)
+    walls: Any = None
+    with Crew(1) as crew:
+        judging = Judging(settings, run_folder, walls, walls, crew)
+        return explained(found, judging, Display(), trains=trains), run_folder
+
+
+def identity(job: Job) -> str:
+    """All of a job that its run's id depends on."""
+    return to_json(dataclasses.replace(job, name="", origin="candidate", agent=None))
+
+
+def test_a_winner_is_attributed_by_the_trainings_of_the_command(
+    files: list[str], quick: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same jobs, whatever they are called, and no test split."""
+    text, folder = explained_after(files, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "attribution of the winner's 3 changes: about 35 trainings, 1 at a time" in said
+    assert "--no-attribution leaves it out" in said
+    assert text.startswith("\nattempt 1 against attempt 0 on listops-mini, 5 seed(s), validation")
+    assert "1. real gain" in text
+    assert text.endswith("--isolation standard --tuned-rates")
+    kept = from_json(Attribution, folder.attribution.read_bytes())
+    assert [one.label for one in kept.ingredients] == ["real gain", "within noise"]
+    ours = {identity(job) for job in quick}
+    assert not folder.board.exists()
+    quick.clear()
+    assert run(asked(files, tmp_path)) == 0
+    assert {identity(job) for job in quick} == ours
+    quick.clear()
+    assert explained_after(files, tmp_path / "run")[0] == text
+    assert "attribution of the winner's" not in capsys.readouterr().err
+
+
+def test_a_winner_may_be_left_to_the_command(
+    files: list[str], quick: list[Job], tmp_path: Path
+) -> None:
+    text, folder = explained_after(files, tmp_path / "run", trains=False)
+    assert text.startswith("\nwhich of its changes made it better:\n  lra-design attribute ")
+    assert "--tuned-rates" not in text
+    assert not quick
+    assert not folder.attribution.exists()
+
+
+def test_a_winner_whose_ancestor_cannot_be_trained_is_left_to_the_command(
+    files: list[str],
+    quick: list[Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refused = SimpleNamespace(valid=False, findings=(INVALID,))
+    monkeypatch.setattr(attributing, "kept_report", lambda *rest: refused)
+    text, folder = explained_after(files, tmp_path / "run")
+    assert text.startswith("\nwhich of its changes")
+    assert "no attribution: " in capsys.readouterr().err
+    assert not folder.attribution.exists()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_design.cli.options import together
+from lra_design.cli.probes import described, probe_noise
 from lra_design.cli.program import check_program, program_options, program_settings
 from lra_design.errors import UsageError, unknown_name
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.operators.protocol import OperatorSet
+    from agent_sandbox.agents.policies.learned import Learned
     from agent_sandbox.agents.policies.protocol import Policy
     from agent_sandbox.agents.prompts import Briefing
     from agent_sandbox.agents.protocol import Agent
@@ -45,7 +46,7 @@ agent_options = together(
     click.option(
         "--policy",
         metavar="NAME",
-        help="How it searches: one-shot, best-of-n, greedy, beam, mcts, evolutionary, "
+        help="How it searches: one-shot, best-of-n, learned, greedy, beam, mcts, evolutionary, "
         "fixed-point, with options as in greedy:num_drafts=3.  [default: greedy with an llm, "
         "else `evolution`, the built-in agent]",
     ),
@@ -107,22 +108,28 @@ def _budget(asked: Mapping[str, Any]) -> Budget:
     return Budget(**given) if given else Budget(attempts=DEFAULT_ATTEMPTS)
 
 
-def check_agent(settings: DesignSettings, out: Path) -> None:
+def check_agent(settings: DesignSettings, out: Path, trainings: Path | None = None) -> None:
     """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair.
 
-    out: the folder of the run.
+    out: the folder of the run. trainings: that it shares with others.
     """
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
+    from agent_sandbox.agents.policies.learned import Learned
 
     if settings.agent is not None:
         _require_all_by_itself(settings)
-    check_program(settings, out)
+    check_program(settings, out, trainings)
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)
     if settings.policy != EVOLUTION:
-        get_policy(settings.policy)
+        policy = get_policy(settings.policy)
+        if isinstance(policy, Learned) and settings.llm is not None:
+            raise UsageError(
+                f"policy '{policy.name}' brings its own writer, over the grammar: expected no "
+                "--llm with it."
+            )
     elif settings.llm is not None or settings.operators is not None:
         raise UsageError(
             f"'{EVOLUTION}' is an agent of its own: expected neither --llm nor --operators with "
@@ -198,7 +205,7 @@ def _policy(settings: DesignSettings) -> Policy | None:
         return None
     policy = get_policy(settings.policy, settings.agent_seed)
     if isinstance(policy, FixedPoint) and policy.noise is None:
-        return replace(policy, noise=_noise(settings))
+        return replace(policy, noise=probe_noise(settings))
     return policy
 
 
@@ -211,7 +218,7 @@ def _own_agent(judging: Judging, policy: Policy | None, journal: Journal, shelf:
         num_drafts = min(10, 1 + (settings.budget.attempts or DEFAULT_ATTEMPTS) // 2)
         return RegularisedEvolution(settings.agent_seed, num_drafts=num_drafts)
     only = None if settings.operators is None else frozenset(settings.operators)
-    return PolicyAgent(policy, _operators(judging, journal, shelf), only)
+    return PolicyAgent(policy, _operators(judging, policy, journal, shelf), only)
 
 
 def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
@@ -229,13 +236,16 @@ def report_for_agents(judging: Judging) -> Callable[[str], ValidationReport]:
     return report
 
 
-def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
-    """Those of the grammar, or those of the llm that was asked for."""
+def _operators(judging: Judging, policy: Policy, journal: Journal, shelf: str) -> OperatorSet:
+    """Those of the grammar, those that learn, or those of the llm that was asked for."""
     from agent_sandbox.agents.llm import open_llm
     from agent_sandbox.agents.operators.grammar import GrammarOperators
     from agent_sandbox.agents.operators.llm import LLMOperators
+    from agent_sandbox.agents.policies.learned import Learned
 
     settings = judging.settings
+    if isinstance(policy, Learned):
+        return _learned_operators(settings, policy)
     if settings.llm is None:
         return GrammarOperators(settings.agent_seed)
 
@@ -243,40 +253,22 @@ def _operators(judging: Judging, journal: Journal, shelf: str) -> OperatorSet:
     return LLMOperators(llm, _briefing(settings, shelf), journal, report_for_agents(judging))
 
 
+def _learned_operators(settings: DesignSettings, policy: Learned) -> OperatorSet:
+    from agent_sandbox.agents.operators.learned import LearnedOperators
+
+    return LearnedOperators(
+        settings.agent_seed, noise=probe_noise(settings), round_size=policy.round_size
+    )
+
+
 def _briefing(settings: DesignSettings, shelf: str) -> Briefing:
     from agent_sandbox.agents.prompts import Briefing
 
     return Briefing(
-        task="\n".join(map(_described, (*settings.probes, settings.task))),
+        task="\n".join(map(described, (*settings.probes, settings.task))),
         mode=settings.mode,
         shelf=shelf,
         budget=settings.budget,
-        noise=_noise(settings),
+        noise=probe_noise(settings),
         whole_files=settings.whole_files,
-    )
-
-
-def _noise(settings: DesignSettings) -> float | None:
-    """Standard deviation over seeds of the mean accuracy on the probes, which agents are told;
-    None where it was not measured for one of them."""
-    from leaderboards.noise import noise_floor
-    from leaderboards.repeats import Conditions
-
-    floors = [
-        noise_floor(Conditions(probe, settings.scale, "fixed", settings.mode))
-        for probe in settings.probes
-    ]
-    known = [floor.sd for floor in floors if floor is not None]
-    return math.hypot(*known) / len(floors) if known and len(known) == len(floors) else None
-
-
-def _described(name: str) -> str:
-    """A task in a line."""
-    from tasks.registry import get_task
-
-    task = get_task(name)
-    what = "one label per sequence" if task.labels == "example" else "labels at positions"
-    return (
-        f"- {task.id}: {task.title}. Up to {task.max_seq_len} tokens of {len(task.vocabulary)}, "
-        f"{task.num_classes} classes, {what}, chance {100 * task.chance:.1f} %."
     )

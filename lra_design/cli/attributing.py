@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agent_sandbox.agents.edits import split_change
 from agent_sandbox.isolation import Isolation
@@ -15,6 +15,7 @@ from leaderboards.attribution import Attributed, Attribution, Effect, Reached, V
 from leaderboards.comparison import Comparison
 from lra_design.cli.crew import Crew
 from lra_design.cli.display import Display, Stage
+from lra_design.cli.judging import Entrant
 from lra_design.cli.run_folder import DesignSettings, RunFolder
 from lra_design.cli.screening import kept_report, train_one
 from lra_design.records import Attempt, Finding, Run, ValidationReport
@@ -153,31 +154,50 @@ def _found(finding: Finding) -> str:
     return visible_text(f"{finding.check} {finding.name}: {finding.found}")
 
 
-def attributing_command(
-    attempts: Sequence[Attempt], source: str, settings: DesignSettings, folder: RunFolder
-) -> str | None:
-    """The command that attributes the candidate `source` of a run; its trainings are used again.
+class Change(NamedTuple):
+    """What makes the winner of a run of its nearest ancestor with scores."""
 
-    None when no ancestor has scores, or the change from the nearest that has is one ingredient.
-    """
+    winner: Entrant
+    parent: Attempt
+    child: Attempt
+    """The winner's."""
+    num_ingredients: int
+
+    @property
+    def num_variants(self) -> int:
+        """Sources that tell its ingredients apart, as long as each is valid and none is paired."""
+        return 4 if self.num_ingredients == 2 else 2 + 2 * self.num_ingredients
+
+
+def winners_change(attempts: Sequence[Attempt], winner: Entrant) -> Change | None:
+    """What there is to attribute: None when no ancestor has scores, or the change from the nearest
+    that has is one ingredient."""
     by_hash = {attempt.source_hash: attempt for attempt in reversed(attempts)}
-    child = next(attempt for attempt in attempts if attempt.proposal.source == source)
+    child = next(attempt for attempt in attempts if attempt.proposal.source == winner.source)
     parent = _scored_ancestor(child, by_hash)
-    if parent is None or len(split_change(parent.proposal.source, source)) < 2:
+    if parent is None:
         return None
-    files = (str(folder.candidate(attempt.index)) for attempt in (parent, child))
+    number = len(split_change(parent.proposal.source, winner.source))
+    return Change(winner, parent, child, number) if number >= 2 else None
+
+
+def attributing_command(
+    change: Change, settings: DesignSettings, folder: RunFolder, *more: str
+) -> str:
+    """The command that attributes the winner of a run; its trainings are used again."""
+    files = (str(folder.candidate(attempt.index)) for attempt in (change.parent, change.child))
     options = {
         "task": settings.task,
         "scale": settings.scale,
         "mode": settings.mode,
         "seeds": str(settings.num_seeds),
         "device": settings.device,
-        "out": str(folder.path / "trainings"),
+        "out": str(folder.trainings),
     }
     unsafe = settings.isolation == "unsafe"
     walls = ("--unsafe-no-sandbox",) if unsafe else ("--isolation", settings.isolation)
     named = (part for name, value in options.items() for part in (f"--{name}", value))
-    return shlex.join(["lra-design", "attribute", *files, *named, *walls])
+    return shlex.join(["lra-design", "attribute", *files, *named, *walls, *more])
 
 
 def _scored_ancestor(child: Attempt, by_hash: Mapping[str, Attempt]) -> Attempt | None:

@@ -15,10 +15,12 @@ from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
     from agent_sandbox.agents.journal import Journal
+    from lra_design.cli.run_folder import DesignSettings
     from lra_design.records import Attempt
 
 folder_argument = click.argument("run", type=click.Path(path_type=Path))
 FORMATS = ("jsonl", "parquet")
+NOT_KNOWN = " (the noise of its probes was not measured: no two that scored are ordered)"
 
 
 @click.group(short_help="Show, compare and export the attempts of an agent.")
@@ -101,6 +103,65 @@ def export(run: Path, output: Path) -> None:
     else:
         _write_parquet(kept, attempts, output)
     click.echo(f"{len(attempts)} attempts in {output}")
+
+
+@journal.command()
+@folder_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file of JSON lines to write, which must not be there yet.",
+)
+def pairs(run: Path, output: Path) -> None:
+    """Write which of two siblings came out better: pairs for preference trainers, as JSON lines.
+
+    Siblings are children of the same parents; drafts are siblings too. A later gate is better
+    (refused by the reader, failed a behaviour check, crashed in training, scored), and of two that
+    scored the higher mean validation accuracy, where the difference is beyond the noise.
+    """
+    from agent_sandbox.agents.preferences.pairs import preference_pairs
+    from lra_design.files import write_atomically
+    from lra_design.records import to_json
+
+    if output.exists():
+        raise UsageError(f"expected a new file, found {output}. Name another one with -o.")
+    attempts = _open(run).attempts()
+    settings = _settings(run)
+    noise, task = _conditions(settings) if settings else (None, "")
+    name = (run if run.is_dir() else run.parent).resolve().name
+    found = list(preference_pairs(attempts, run=name, noise=noise, task=task))
+    if not found:
+        raise UsageError(
+            f"expected siblings of which one came out better in {run}, found none among "
+            f"{len(attempts)} attempts{'' if noise is not None else NOT_KNOWN}. Let the agent "
+            "make more attempts."
+        )
+    write_atomically(output, (f"{to_json(pair)}\n".encode() for pair in found))
+    by_gate = sum(pair.reason == "later gate" for pair in found)
+    beyond = NOT_KNOWN if noise is None else f", beyond a noise of {noise:.3f}"
+    click.echo(
+        f"{len(found)} pairs in {output}: {by_gate} by the gate, {len(found) - by_gate} by "
+        f"accuracy{beyond}"
+    )
+
+
+def _settings(run: Path) -> DesignSettings | None:
+    """What the run at `run` was asked to do; None beside a journal that stands alone."""
+    from lra_design.cli.run_folder import DesignSettings
+    from lra_design.records import from_json
+
+    path = (run if run.is_dir() else run.parent) / "design.json"
+    return from_json(DesignSettings, path.read_bytes()) if path.exists() else None
+
+
+def _conditions(settings: DesignSettings) -> tuple[float | None, str]:
+    """The noise of the mean over the probes, and what the candidates are trained on."""
+    from lra_design.cli.probes import described, probe_noise
+
+    lines = [*map(described, settings.probes), f"Built in {settings.mode} mode."]
+    return probe_noise(settings), "\n".join(lines)
 
 
 def _open(run: Path) -> Journal:

@@ -1,33 +1,32 @@
-"""What an agent is offered over MCP: the verbs of a desk, the brief, the contract.
-
-The answers are those of the desk, read into the classes below, so nothing passes that is not named
-here. No field of theirs is of a test split.
-"""
+"""What an agent is offered over MCP: the verbs of a desk, the brief, the contract."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import anyio
 import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field
 
 import lra_design
 from agent_sandbox.agents.external import desk
+from lra_design.cli.desk_tools import (
+    CONTRACT,
+    DESCRIPTIONS,
+    Evaluation,
+    Refused,
+    Report,
+    Status,
+    T,
+    asked,
+)
 from lra_design.cli.options import isolation
 from lra_design.errors import LraDesignError
-from lra_design.records import Finding, Level
+from lra_design.records import Level
 
-CONTRACT = Path(lra_design.__file__).with_name("interface.py")
-"""Read, not imported: that would load torch."""
-T = TypeVar("T", bound=BaseModel)
-
-PROGRESS_SECONDS = 5.0
-"""Between two notes to the client that an answer is still awaited."""
 INSTRUCTIONS = (
     "Design an attention mechanism: one Python file with one subclass of Mechanism. Read the "
     "resources lra-design://brief (tasks, budget, rules) and lra-design://contract first. "
@@ -35,43 +34,8 @@ INSTRUCTIONS = (
 )
 
 
-class Report(BaseModel):
-    """What the validator found."""
-
-    valid: bool = Field(description="No finding is an error.")
-    findings: list[Finding]
-
-
-class Tried(BaseModel):
-    """One attempt of the search."""
-
-    attempt: int = Field(description="Number of the attempt, from 0.")
-    change: str
-    valid: bool
-    accuracy: float | None = Field(
-        description="Mean of the scores, from 0 to 1; null without a training that ended."
-    )
-    scores: dict[str, float] = Field(description="Task to accuracy on its validation split.")
-    failure: Finding | None = Field(description="What became of its training, when it failed.")
-
-
-class Evaluation(Tried):
-    """What became of the attempt that was asked for."""
-
-    findings: list[Finding]
-    outcome: str = Field(description="The scores, or what failed, in words.")
-    left: dict[str, float] = Field(description="What is left of each bound of the budget.")
-
-
-class Status(BaseModel):
-    """The search so far."""
-
-    attempts: list[Tried]
-    left: dict[str, float] = Field(description="What is left of each bound of the budget.")
-
-
 class Tools:
-    """The verbs, each the handler of a tool; what a client is told of it is its docstring.
+    """The verbs, each the handler of a tool.
 
     Every one raises ToolError, whose message the client shows to its llm.
     """
@@ -87,68 +51,35 @@ class Tools:
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     async def validate(self, source: str, context: Context) -> Report:
-        """Is this mechanism valid? Takes the text of its file; answers with findings and hints.
-
-        It costs seconds and no attempt.
-        """
+        """The validator's report: the desk's, or where there is none that of this process."""
         if not self._desk.is_dir():
             return await anyio.to_thread.run_sync(self._judged, source, limiter=self._one_at_a_time)
         return await self._asked(Report, context, {"verb": "validate", "source": source})
 
     async def evaluate(self, source: str, context: Context, change: str = "") -> Evaluation:
-        """Validate and train this mechanism: one attempt, of minutes. Answers with its scores.
-
-        source: the text of its file. change: one line on what is new, for the journal. An
-        evaluation that you stop waiting for goes on and counts; `status` tells what became of it.
-        """
+        """An attempt of the search."""
         request = {"verb": "evaluate", "source": source, "change": change}
         return await self._asked(Evaluation, context, request)
 
     async def status(self, context: Context) -> Status:
-        """What was tried so far, with scores, and what is left of the budget.
-
-        While something is evaluated, the answer comes after it.
-        """
+        """The search so far."""
         return await self._asked(Status, context, {"verb": "status"})
 
     async def submit(self, source: str, context: Context, change: str = "") -> Evaluation:
-        """Evaluate the mechanism that is to compete; the search ends with it.
-
-        source: the text of its file. change: one line on what is new, for the journal.
-        """
+        """The last attempt of the search."""
         request = {"verb": "submit", "source": source, "change": change}
         return await self._asked(Evaluation, context, request)
 
     async def _asked(self, answer: type[T], context: Context, request: dict[str, str]) -> T:
-        """The desk's answer to a request."""
-        try:
-            told = await self._waited_for(desk.post(request, self._desk), context)
-            if "error" in told:
-                raise ToolError(told["error"])
-            return answer.model_validate(told)
-        except FileNotFoundError:
-            raise ToolError(
-                f"no design runs in {self._workspace}: expected the desk of a workspace. Start "
-                "`lra-design design --agent COMMAND --out RUN`, then `lra-design mcp --workspace "
-                "RUN/workspace`. Only validate works without."
-            ) from None
-        except desk.Closed as closed:
-            raise ToolError(f"the desk has closed: {closed}") from None
-        except OSError as error:
-            raise ToolError(f"cannot ask at {self._desk}: {error.strerror}") from None
-        except ValueError as error:
-            raise ToolError(f"the desk's answer is none that this version knows: {error}") from None
+        """The desk's answer to a request; the client is told while it takes time."""
 
-    async def _waited_for(self, name: str, context: Context) -> dict[str, object]:
-        """The answer to what was posted under `name`; the client is told that it takes time."""
-        started = anyio.current_time()
-        while True:
-            with anyio.move_on_after(PROGRESS_SECONDS):
-                while (told := desk.collect(name, self._desk)) is None:
-                    await anyio.sleep(desk.POLL_SECONDS)
-                return told
-            seconds = round(anyio.current_time() - started)
+        async def waiting(seconds: int) -> None:
             await context.report_progress(seconds, message=f"at the judge for {seconds} s")
+
+        try:
+            return await asked(answer, self._workspace, request, waiting)
+        except Refused as refusal:
+            raise ToolError(str(refusal)) from None
 
     def _judged(self, source: str) -> Report:
         """What the validator finds, in isolation."""
@@ -176,10 +107,9 @@ def make_server(
     tools = Tools(workspace, mode, level)
     looks = ToolAnnotations(read_only_hint=True)
     acts = ToolAnnotations(read_only_hint=False, destructive_hint=False)
-    server.add_tool(tools.validate, annotations=looks)
-    server.add_tool(tools.evaluate, annotations=acts)
-    server.add_tool(tools.status, annotations=looks)
-    server.add_tool(tools.submit, annotations=acts)
+    for name, description in DESCRIPTIONS.items():
+        annotations = looks if name in ("validate", "status") else acts
+        server.add_tool(getattr(tools, name), description=description, annotations=annotations)
     _add_resources(server, workspace)
     return server
 

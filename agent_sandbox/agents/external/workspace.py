@@ -1,4 +1,4 @@
-"""What a program finds: a brief, the contract, examples, a desk."""
+"""What a program finds: a brief, the contract, examples, a desk, a loop for agents in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_sandbox.agents.prompts import Briefing, render
 from lra_design.files import write_atomically
 from lra_design.records import NOTHING
 
-DESK = Path(__file__).with_name("desk.py")
+PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("desk.py", "participant.py"))
 
 
 def make_workspace(folder: Path, briefing: Briefing, examples: Mapping[str, str]) -> None:
@@ -22,7 +22,7 @@ def make_workspace(folder: Path, briefing: Briefing, examples: Mapping[str, str]
     files = {
         "BRIEF.md": render("brief", briefing=briefing, left=briefing.budget.left(NOTHING)),
         "contract.py": inspect.getsource(lra_design.interface),
-        "desk.py": DESK.read_text(encoding="utf-8"),
+        **{program.name: program.read_text(encoding="utf-8") for program in PROGRAMS},
         **{f"examples/{name}": source for name, source in examples.items()},
     }
     for name, text in files.items():

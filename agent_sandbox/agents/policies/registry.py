@@ -10,15 +10,27 @@ from agent_sandbox.agents.policies.draws import BestOfN, OneShot
 from agent_sandbox.agents.policies.evolutionary import Evolutionary
 from agent_sandbox.agents.policies.fixed_point import FixedPoint
 from agent_sandbox.agents.policies.greedy import Greedy
+from agent_sandbox.agents.policies.learned import Learned
 from agent_sandbox.agents.policies.mcts import MonteCarloTreeSearch
 from agent_sandbox.agents.policies.protocol import Policy
 from lra_design.errors import UsageError, unknown_name
 
 _KINDS: tuple[
-    type[OneShot | BestOfN | Greedy | Beam | MonteCarloTreeSearch | Evolutionary | FixedPoint], ...
+    type[
+        OneShot
+        | BestOfN
+        | Learned
+        | Greedy
+        | Beam
+        | MonteCarloTreeSearch
+        | Evolutionary
+        | FixedPoint
+    ],
+    ...,
 ] = (
     OneShot,
     BestOfN,
+    Learned,
     Greedy,
     Beam,
     MonteCarloTreeSearch,

@@ -63,6 +63,12 @@ class Briefing:
         )
 
 
+def preference_prompt(parents: Sequence[str], task: str) -> str:
+    """What siblings are both an answer to: the contract, the task, and their parents' sources."""
+    contract = inspect.getsource(lra_design.interface).rstrip()
+    return render("preference", contract=contract, task=task, parents=parents)
+
+
 def render(template: str, **values: Any) -> str:
     """The text of `template` with these values; one that is missing is an error."""
     return _environment().get_template(f"{template}.md.jinja").render(**values).strip() + "\n"
