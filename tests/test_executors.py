@@ -405,7 +405,7 @@ def test_a_job_may_be_a_command_which_is_done_once_its_file_is_there(tmp_path: P
     ("arguments", "error", "why"),
     [
         (["validate"], "usage", "exit code 2"),
-        (["board", "/none"], "usage", "no leaderboard in /none"),
+        (["board", "show", "/none"], "usage", "no leaderboard in /none"),
         (["--version"], "harness", "exit code 0"),  # it ended, and left nothing
     ],
 )
