@@ -9,9 +9,21 @@ from pathlib import Path
 
 from leaderboards.contents import Contents
 from leaderboards.scores import rank
+from leaderboards.site.attempts import attempt_view
 from leaderboards.site.boards import BoardView, FamilyView, Row, board_views, families
 from leaderboards.site.rendering import render
+from leaderboards.site.searches import SearchView, search_views
 from lra_design.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a served page says of what goes on now."""
+
+    version: str
+    """Equal as long as the page would be the same."""
+    line: str
+    """What is running, in a line."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,9 @@ class Site:
     contents: Contents
     boards: tuple[BoardView, ...]
     families: Sequence[FamilyView]
+    searches: tuple[SearchView, ...]
+    live: Live | None = None
+    """Of a site that is served while it grows."""
 
 
 def make_site(
@@ -33,7 +48,8 @@ def make_site(
     Raises RecordError when a score is no number in [0, 1].
     """
     boards = board_views(rank(contents.runs, chance=chance), contents)
-    return Site(title, notes, contents, boards, families(view.board for view in boards))
+    published = families(view.board for view in boards)
+    return Site(title, notes, contents, boards, published, search_views(contents.searches))
 
 
 def pages(site: Site) -> dict[str, Callable[[], str]]:
@@ -42,6 +58,20 @@ def pages(site: Site) -> dict[str, Callable[[], str]]:
     for view in site.boards:
         for row in view.rows:
             found[f"entries/{row.key}.html"] = partial(_entry, site, view, row)
+    return found | _search_pages(site)
+
+
+def _search_pages(site: Site) -> dict[str, Callable[[], str]]:
+    entries: dict[str, list[tuple[BoardView, Row]]] = {}
+    for board in site.boards:
+        for row in board.rows:
+            entries.setdefault(row.entry.source_hash, []).append((board, row))
+    found: dict[str, Callable[[], str]] = {}
+    for view in site.searches:
+        found[f"searches/{view.key}.html"] = partial(render, "search.html.j2", site=site, view=view)
+        for index in range(len(view.attempts)):
+            page = partial(_attempt, site, view, index, entries)
+            found[f"searches/{view.key}/{index}.html"] = page
     return found
 
 
@@ -65,3 +95,10 @@ def _index(site: Site) -> str:
 
 def _entry(site: Site, view: BoardView, row: Row) -> str:
     return render("entry.html.j2", site=site, view=view, row=row)
+
+
+def _attempt(
+    site: Site, view: SearchView, index: int, entries: Mapping[str, Sequence[tuple[BoardView, Row]]]
+) -> str:
+    shown = attempt_view(view, index, entries)
+    return render("attempt.html.j2", site=site, view=view, shown=shown)

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from leaderboards import table
 from leaderboards.human import FLAG_MEANING, comparable_task
 from leaderboards.scores import RANKED_SEEDS
+from leaderboards.site.attempts import cut
 from leaderboards.site.boards import CHART_WIDTH
+from leaderboards.site.searches import HEIGHT, WIDTH
+from leaderboards.site.tree import RADIUS
 from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
@@ -46,12 +49,17 @@ def _environment() -> Environment:
         "published": table.published,
         "interval": table.interval,
         "policy_hash": _policy_hash,
+        "beginning": cut,
     }
     environment.globals |= {
         "CHART_WIDTH": CHART_WIDTH,
         "FLAG_MEANING": FLAG_MEANING,
+        "MOST_LINKS": 100,
         "NAME_WIDTH": table.NAME_WIDTH,
         "NOT_COMPARABLE": table.NOT_COMPARABLE,
+        "PLOT_HEIGHT": HEIGHT,
+        "PLOT_WIDTH": WIDTH,
+        "RADIUS": RADIUS,
         "RANKED_SEEDS": RANKED_SEEDS,
         "conditions": table.conditions,
         "gap_note": table.gap_note,
