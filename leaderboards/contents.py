@@ -25,6 +25,8 @@ from lra_design.records import Attempt, Run, to_json
 
 JOURNAL = "journal.sqlite"
 SETTINGS = "design.json"
+WORKSPACE = "workspace"
+"""Where a program of somebody else writes, in a design run: nothing below it is read."""
 KNOWN = (store.FILE_NAME, dossiers.FILE_NAME, JOURNAL)
 
 
@@ -73,7 +75,9 @@ def read_contents(folders: Sequence[Path]) -> Contents:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        if SETTINGS in names:  # an agent's own files are no records
+            folders[:] = [name for name in folders if name != WORKSPACE]
         yield from (Path(parent, name) for name in names if name in KNOWN)
 
 

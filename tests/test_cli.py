@@ -156,6 +156,7 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--workers",
     ],
+    "serve": ["--host", "--port"],
     "train": [
         "--device",
         "--isolation",

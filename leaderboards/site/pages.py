@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from leaderboards.contents import Contents
 from leaderboards.scores import rank
@@ -20,8 +21,10 @@ from lra_design.files import write_atomically
 class Live:
     """What a served page says of what goes on now."""
 
+    kind: Literal["records", "progress"]
+    """What the page is made of."""
     version: str
-    """Equal as long as the page would be the same."""
+    """Equal as long as that is the same."""
     line: str
     """What is running, in a line."""
 

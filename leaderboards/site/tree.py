@@ -134,7 +134,7 @@ def _generations(parents: Sequence[tuple[int, ...]]) -> list[int]:
 def _rows(parents: Sequence[tuple[int, ...]]) -> list[int]:
     """Depth first; without recursion, as a line of descent may be as long as the search."""
     children: list[list[int]] = [[] for _ in parents]
-    roots = []
+    roots: list[int] = []
     for index, known in enumerate(parents):
         (children[known[0]] if known else roots).append(index)
     rows, last = [0] * len(parents), -1

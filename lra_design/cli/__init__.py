@@ -31,6 +31,7 @@ from lra_design.cli.reproduce import reproduce
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
+from lra_design.cli.serve import serve
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
@@ -64,6 +65,7 @@ for command in (
     attribute,
     mcp,
     board,
+    serve,
     compare,
     noise,
     proxy,
