@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from landscape import feedback_with, score_of
@@ -28,7 +29,7 @@ from agent_sandbox.agents.search import hash_source
 from leaderboards.contents import Contents
 from leaderboards.site import Site, make_site
 from leaderboards.site import server as serving
-from leaderboards.site.progress import training_view
+from leaderboards.site.progress import study_views, training_view
 from leaderboards.site.server import SiteServer
 from leaderboards.site.watch import Watch
 from leaderboards.store import Store
@@ -39,6 +40,7 @@ from lra_design.records import Attempt, Point, Proposal, Spending, Usage, to_jso
 from trainers.checkpoint import NAME, Standing, read_standing, write_checkpoint
 from trainers.curve import Curve
 from trainers.training import Progress
+from trainers.tuning.storage import open_storage
 
 
 @dataclass
@@ -270,6 +272,26 @@ def test_a_training_elsewhere_is_followed_by_what_it_writes(tmp_path: Path) -> N
     assert training_view(tmp_path) is None
     assert training_view(tmp_path / "none") is None
     assert read_standing(tmp_path / "none") is None
+
+
+def test_how_far_a_study_is(served: Served, tmp_path: Path) -> None:
+    assert study_views(tmp_path) == ()
+    study = optuna.create_study(
+        study_name="a <b> study", storage=open_storage(tmp_path, None), direction="maximize"
+    )
+    for value in (0.25, 0.5):
+        study.tell(study.ask(), value)
+    study.ask()
+    page = served.ask("/progress.html")[2]
+    assert "a &lt;b&gt; study" in page
+    assert "2 complete, 1 running" in page
+    assert "50.0" in page
+    before = served.versions()
+    study.tell(study.ask(), 0.75)
+    assert served.versions()["records"] == before["records"]
+    assert served.versions()["progress"] != before["progress"]
+    (tmp_path / "study.log").write_text("no journal\n")
+    assert study_views(tmp_path) == ()
 
 
 def test_what_is_left_of_a_budget(served: Served, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How far the trainings are that run in some folders: read from what they keep, nothing is asked.
+"""How far the trainings and studies of some folders are: read from what they keep, nobody is asked.
 
 A training shows once it has kept its first checkpoint, half a minute after its beginning at most,
 and until its record is there.
@@ -6,15 +6,23 @@ and until its record is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lra_design.errors import LraDesignError
 from trainers.checkpoint import NAME as CHECKPOINT
 from trainers.checkpoint import read_standing
 from trainers.executors.folder import PROGRESS, read_progress
+from trainers.tuning.storage import JOURNAL as STUDIES
+from trainers.tuning.storage import open_storage
+
+if TYPE_CHECKING:
+    import optuna
 
 RECORD = "run.json"
 """Stands in the folder of a training that has ended."""
@@ -43,6 +51,17 @@ class TrainingView:
         return (now - self.seen_at).total_seconds() > QUIET_SECONDS
 
 
+@dataclass(frozen=True)
+class StudyView:
+    """A study of hyperparameters."""
+
+    name: str
+    num_trials: Mapping[str, int]
+    """By what became of them: `running`, `complete`, `pruned`, `fail`, `waiting`."""
+    best: float | None
+    """The best validation accuracy of a complete trial, in [0, 1]."""
+
+
 def is_training(names: Iterable[str]) -> bool:
     """Whether a folder with these files is that of a training that has begun and not ended."""
     known = set(names)
@@ -66,4 +85,35 @@ def training_view(folder: Path) -> TrainingView | None:
             standing.usage.seconds if standing else 0.0, progress.seconds if progress else 0.0
         ),
         seen_at=datetime.fromtimestamp(seen, UTC),
+    )
+
+
+def study_views(folder: Path) -> tuple[StudyView, ...]:
+    """The studies whose journal lies in a folder; none where it cannot be read just now.
+
+    Those in another storage of Optuna's are not seen.
+    """
+    try:
+        found = (folder / STUDIES).stat()
+        return _studies(folder, found.st_size, found.st_mtime_ns)
+    except (LraDesignError, OSError, ValueError, KeyError):
+        return ()
+
+
+@lru_cache(maxsize=64)
+def _studies(folder: Path, size: int, written_at: int) -> tuple[StudyView, ...]:
+    """Read anew when size or time of the journal are others."""
+    storage = open_storage(folder, None)
+    return tuple(
+        _study(study.study_name, storage.get_all_trials(study._study_id, deepcopy=False))
+        for study in storage.get_all_studies()
+    )
+
+
+def _study(name: str, trials: Sequence[optuna.trial.FrozenTrial]) -> StudyView:
+    complete = [trial.value for trial in trials if trial.state.name == "COMPLETE"]
+    return StudyView(
+        name=name,
+        num_trials=Counter(trial.state.name.lower() for trial in trials),
+        best=max((value for value in complete if value is not None), default=None),
     )

@@ -52,13 +52,13 @@ def _environment() -> Environment:
         "beginning": cut,
     }
     environment.globals |= {
+        "BUDGET_HEIGHT": HEIGHT,
+        "BUDGET_WIDTH": WIDTH,
         "CHART_WIDTH": CHART_WIDTH,
         "FLAG_MEANING": FLAG_MEANING,
         "MOST_LINKS": 100,
         "NAME_WIDTH": table.NAME_WIDTH,
         "NOT_COMPARABLE": table.NOT_COMPARABLE,
-        "PLOT_HEIGHT": HEIGHT,
-        "PLOT_WIDTH": WIDTH,
         "RADIUS": RADIUS,
         "RANKED_SEEDS": RANKED_SEEDS,
         "conditions": table.conditions,

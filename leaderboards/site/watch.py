@@ -14,9 +14,16 @@ from pathlib import Path
 
 from leaderboards.contents import KNOWN, SETTINGS, WORKSPACE, Contents, read_contents
 from leaderboards.site.pages import Live, Site, pages
-from leaderboards.site.progress import TrainingView, is_training, training_view
+from leaderboards.site.progress import (
+    StudyView,
+    TrainingView,
+    is_training,
+    study_views,
+    training_view,
+)
 from leaderboards.site.rendering import render
 from lra_design.errors import LraDesignError
+from trainers.tuning.storage import JOURNAL as STUDIES
 
 LOOK_SECONDS = 1.0
 """The folders are looked through at most this often, however many ask."""
@@ -24,6 +31,17 @@ LOOK_SECONDS = 1.0
 File = tuple[str, int, int]
 """A file that pages are made of: its path, its size, when it was last written in nanoseconds."""
 WATCHED = (*KNOWN, SETTINGS)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look through the folders found."""
+
+    files: frozenset[File]
+    """Those that pages are made of."""
+    trainings: tuple[TrainingView, ...]
+    """Those that have begun and not ended."""
+    studies: tuple[StudyView, ...]
 
 
 @dataclass(frozen=True)
@@ -53,9 +71,9 @@ class Watch:
         self._make = make
         self._look_seconds = look_seconds
         self._lock = threading.Lock()
-        files, trainings = look(folders)
-        self._site, self._read = make(read_contents(folders)), files
-        self._seen = _seen(self._site, files, trainings, "")
+        found = look(folders)
+        self._site, self._read = make(read_contents(folders)), found.files
+        self._seen = _seen(self._site, found, "")
         self._looked_at = time.monotonic()
 
     def seen(self) -> Seen:
@@ -67,23 +85,22 @@ class Watch:
             return self._seen
 
     def _look_anew(self) -> Seen:
-        files, trainings = look(self._folders)
+        found = look(self._folders)
         problem = ""
-        if files != self._read:
+        if found.files != self._read:
             try:
-                self._site, self._read = self._make(read_contents(self._folders)), files
+                self._site = self._make(read_contents(self._folders))
+                self._read = found.files
             except (LraDesignError, OSError, ValueError) as error:  # half written: read next time
                 problem = str(error)
-        return _seen(self._site, files, trainings, problem)
+        return _seen(self._site, found, problem)
 
 
-def look(folders: Sequence[Path]) -> tuple[frozenset[File], tuple[TrainingView, ...]]:
-    """The files in and below `folders` that pages are made of, and the trainings that have begun.
-
-    Only the names, sizes and times of the files are read.
-    """
+def look(folders: Sequence[Path]) -> Look:
+    """What lies in and below `folders`; of the files only names, sizes and times are read."""
     files: set[File] = set()
     trainings: dict[Path, TrainingView] = {}
+    studies: dict[Path, tuple[StudyView, ...]] = {}
     for folder in folders:
         for parent, below, names in os.walk(folder):
             if SETTINGS in names:
@@ -91,7 +108,13 @@ def look(folders: Sequence[Path]) -> tuple[frozenset[File], tuple[TrainingView, 
             files |= set(filter(None, (_file(Path(parent, n)) for n in names if n in WATCHED)))
             if is_training(names) and (view := training_view(Path(parent))):
                 trainings[Path(parent).resolve()] = view
-    return frozenset(files), tuple(trainings[path] for path in sorted(trainings))
+            if STUDIES in names:
+                studies[Path(parent).resolve()] = study_views(Path(parent))
+    return Look(
+        frozenset(files),
+        tuple(trainings[path] for path in sorted(trainings)),
+        tuple(study for path in sorted(studies) for study in studies[path]),
+    )
 
 
 def _file(path: Path) -> File | None:
@@ -102,24 +125,22 @@ def _file(path: Path) -> File | None:
     return str(path), found.st_size, found.st_mtime_ns
 
 
-def _seen(
-    site: Site, files: frozenset[File], trainings: tuple[TrainingView, ...], problem: str
-) -> Seen:
-    num_attempts = sum(len(view.attempts) for view in site.searches)
-    line = f"Live: {_count(num_attempts, 'attempt')}, {_count(len(trainings), 'training')} begun."
+def _seen(site: Site, found: Look, problem: str) -> Seen:
+    attempts = _count(sum(len(view.attempts) for view in site.searches), "attempt")
+    line = f"Live: {attempts}, {_count(len(found.trainings), 'training')} begun."
     line += " What changed last could not be read: see Progress." if problem else ""
-    records = Live("records", _version(sorted(files), problem), line)
-    progress = Live("progress", _version(records.version, trainings), line)
-    page = partial(_progress, replace(site, live=progress), trainings, problem)
-    found = pages(replace(site, live=records)) | {"progress.html": page}
-    return Seen(records, progress, found)
+    records = Live("records", _version(sorted(found.files), problem), line)
+    progress = Live("progress", _version(records.version, found.trainings, found.studies), line)
+    page = partial(_progress, replace(site, live=progress), found, problem)
+    shown = pages(replace(site, live=records)) | {"progress.html": page}
+    return Seen(records, progress, shown)
 
 
-def _progress(site: Site, trainings: Sequence[TrainingView], problem: str) -> str:
+def _progress(site: Site, found: Look, problem: str) -> str:
     return render(
         "progress.html.j2",
         site=site,
-        trainings=trainings,
+        found=found,
         problem=problem,
         now=datetime.now(UTC),
     )
