@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from agent_sandbox.isolation import open_isolation
+from lra_design.cli.contest import PROBES
 from lra_design.cli.crew import Crew
-from lra_design.cli.design import PROBES
 from lra_design.cli.display import Display
 from lra_design.cli.judging import Judging
 from lra_design.cli.ladder import Ladder

@@ -26,8 +26,8 @@ from agent_sandbox.agents.policy_agent import PolicyAgent
 from agent_sandbox.agents.protocol import Agent
 from agent_sandbox.agents.search import Event, search
 from agent_sandbox.isolation import open_isolation
+from lra_design.cli.contest import PROBES
 from lra_design.cli.crew import Crew
-from lra_design.cli.design import PROBES
 from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown

@@ -30,7 +30,15 @@ from trainers.executors import process, work
 from trainers.executors.grid import MAX_LOSSES, raise_failure, run_jobs
 from trainers.executors.local import LocalExecutor
 from trainers.executors.opening import open_executor
-from trainers.executors.protocol import DONE, Assignment, State, TrainSpec, WorkSpec, training
+from trainers.executors.protocol import (
+    DONE,
+    Assignment,
+    State,
+    TrainSpec,
+    WorkSpec,
+    command,
+    training,
+)
 from trainers.job import run_id
 from trainers.training import OnProgress, Progress, read_run
 from trainers.tuning import reaper
@@ -374,3 +382,65 @@ def test_a_job_ends_with_whoever_started_it_and_goes_on_later(tmp_path: Path) ->
     with contextlib.closing(LocalExecutor(1)) as executor:
         assert run_jobs(executor, [job]) == [DONE]
     assert from_json(Run, (tmp_path / "scored.json").read_bytes()).run_id == job.spec.run_id
+
+
+def test_a_job_may_be_a_command_which_is_done_once_its_file_is_there(tmp_path: Path) -> None:
+    told = command(
+        ["new", "one"], tmp_path / "job", working_folder=tmp_path / "work", result="../work/one.py"
+    )
+    (tmp_path / "work").mkdir()
+    assert folders.assign(told) is None
+    assert work.run_job(told.folder, "first", never) == DONE
+    assert (tmp_path / "work" / "one.py").exists()
+    assert folders.assign(told) == DONE
+    assert work.run_job(told.folder, "again", never) == DONE  # `new` would refuse to overwrite
+    other = command(["board"], tmp_path / "job", working_folder=tmp_path, result="none")
+    with pytest.raises(
+        UsageError, match=r"expected command lra-design board .*found command .*new"
+    ):
+        folders.assign(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "why"),
+    [
+        (["validate"], "usage", "exit code 2"),
+        (["board", "/none"], "usage", "no leaderboard in /none"),
+        (["--version"], "harness", "exit code 0"),  # it ended, and left nothing
+    ],
+)
+def test_a_command_that_does_not_do_what_it_was_to_do_fails(
+    tmp_path: Path, arguments: list[str], error: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(arguments: tuple[str, ...], working_folder: Path, check: Callable[[], None]) -> int:
+        (tmp_path / folders.LOG).write_text(f"error: no leaderboard in {working_folder}\n")
+        return 0 if "--version" in arguments else 2
+
+    monkeypatch.setattr(work.command_line, "run", run)
+    told = command(arguments, tmp_path, working_folder=Path("/none"), result="it.json")
+    folders.assign(told)
+    state = work.run_job(tmp_path, "one", never)
+    assert (state.name, state.error) == ("failed", error)
+    assert why in state.why
+
+
+def test_a_command_of_other_versions_is_refused(tmp_path: Path) -> None:
+    told = command(["board"], tmp_path, working_folder=tmp_path, result="it.json")
+    told = dataclasses.replace(told, spec=dataclasses.replace(told.spec, run_id="other"))
+    folders.assign(told)
+    state = work.run_job(tmp_path, "one", never)
+    assert state.error == "usage"
+    assert "expected the versions" in state.why
+    assert "splits" not in state.why
+
+
+def test_a_command_that_is_to_end_is_interrupted(tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() > began + 0.5:
+            raise work.Stopped
+
+    with pytest.raises(work.Stopped):
+        work.command_line.run(["mcp"], tmp_path, check)
+    assert time.monotonic() - began < work.command_line.GRACE_SECONDS

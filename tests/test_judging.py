@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from run_records import make_dossier
+from test_contents import REFUSED
 
+from agent_sandbox.candidate import source_hash
 from agent_sandbox.isolation import Isolation
+from leaderboards.dossiers import DossierFile
+from leaderboards.store import Store
 from lra_design.cli.crew import Crew, Stopped
 from lra_design.cli.display import Display
+from lra_design.cli.dossiers import keep_dossiers
 from lra_design.cli.judging import Entrant, Judging
-from lra_design.cli.run_folder import DesignSettings, RunFolder, opened
-from lra_design.errors import UsageError
-from lra_design.records import Budget, Finding
+from lra_design.cli.run_folder import DesignSettings, RunFolder, awaited, opened
+from lra_design.errors import CandidateFault, UsageError
+from lra_design.records import Budget, Finding, Run
 from mechanisms import reference_source
 from trainers.recipes import RECIPES, Recipe
 
@@ -104,3 +111,88 @@ def test_a_run_folder_is_one_runs_and_one_process(tmp_path: Path) -> None:
         opened(folder, others, new=False),
     ):
         pass
+
+
+def test_designs_that_share_trainings_train_and_score_once_each_under_its_own_name(
+    isolation: Isolation, tmp_path: Path
+) -> None:
+    outcomes = []
+    for agent in ("first", "second"):
+        with Crew(1) as crew, Display().stage("test", 1) as stage:
+            folder = RunFolder(tmp_path / agent, shared=tmp_path / "shared")
+            judging = Judging(SETTINGS, folder, isolation, isolation, crew)
+            entrant = Entrant(agent, reference_source("mean"), agent, num_attempts=len(agent))
+            outcomes.append(
+                judging.train_and_score(judging.job(entrant, "recall-probe", seed=0), stage)
+            )
+    first, second = outcomes
+    assert isinstance(second, Run)
+    assert (second.name, second.agent, second.num_attempts) == ("second", "second", 6)
+    own = {"name": "first", "agent": "first", "num_attempts": 5}
+    assert dataclasses.replace(second, **own) == first  # the seconds as well: it was not repeated
+    assert Store(tmp_path / "second" / "board").runs() == [second]
+
+
+def test_all_are_tuned_with_as_many_trials(isolation: Isolation, tmp_path: Path) -> None:
+    tuned = dataclasses.replace(SETTINGS, setting="tuned", num_trials=2)
+    with Crew(1) as crew, Display().stage("test", 1) as stage:
+        judging = Judging(tuned, RunFolder(tmp_path), isolation, isolation, crew)
+        entrant = Entrant("mean", reference_source("mean"), "agent")
+        winner = judging.tune(entrant, "recall-probe", stage)
+        none = judging.tune(Entrant("fails", FAILS_IN_TRAINING, "agent"), "recall-probe", stage)
+    assert isinstance(winner, Run)
+    assert winner.tuning is not None
+    assert winner.tuning.protocol.num_trials == 2
+    assert (winner.setting, winner.name, winner.agent) == ("tuned", "mean", "agent")
+    assert isinstance(none, tuple)
+    assert none[0].check == "LRA409"
+
+
+def test_a_folder_that_is_busy_is_waited_for(tmp_path: Path) -> None:
+    looks: list[None] = []
+
+    def check() -> None:
+        looks.append(None)
+        if len(looks) == 2:
+            raise Stopped
+
+    with (
+        awaited(tmp_path, check),
+        pytest.raises(Stopped),
+        awaited(tmp_path, check),
+    ):
+        pass
+    assert len(looks) == 2
+    with awaited(tmp_path, check):  # it is free again
+        assert len(looks) == 2
+
+
+def test_what_validation_said_of_competitors_is_kept_once(
+    isolation: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> NoReturn:
+        raise CandidateFault("crash", "no answer")
+
+    sources = {name: reference_source(name) for name in ("mean", "softmax")}
+    reports = {
+        source: dataclasses.replace(
+            make_dossier(name).certificate, source_hash=source_hash(source.encode())
+        )
+        for name, source in sources.items()
+    }
+    reports["broken"] = dataclasses.replace(next(iter(reports.values())), findings=(REFUSED,))
+    with Crew(1) as crew:
+        judging = Judging(SETTINGS, RunFolder(tmp_path), isolation, isolation, crew)
+        keep_dossiers(judging, reports, sources["mean"])
+        monkeypatch.setattr("lra_design.cli.dossiers.fingerprint", dies)
+        keep_dossiers(judging, reports, sources["mean"])
+        (again := tmp_path / "again").mkdir()
+        keep_dossiers(
+            dataclasses.replace(judging, folder=RunFolder(again)), reports, sources["mean"]
+        )
+    mean, softmax = DossierFile(tmp_path / "board").dossiers()
+    assert mean.neighbours[0].name == "mean"
+    assert mean.neighbours[0].copy == "same file"
+    assert softmax.neighbours == ()
+    alone, _ = DossierFile(again / "board").dossiers()
+    assert alone == dataclasses.replace(mean, neighbours=(), same_below=None)

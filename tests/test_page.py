@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leaderboards.page import render_page, write_page
 
 from leaderboards.human import FAMILY_NOTES, TASK_FAMILIES, anchor, results
-from leaderboards.page import render_page, write_page
 from leaderboards.scores import rank
 from lra_design.errors import DataError
 from lra_design.records import (

@@ -32,13 +32,24 @@ from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
 from lra_design.cli.serve import serve
+from lra_design.cli.tournament import tournament
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
-RESUMED = ("train", "score", "tune", "screen", "design", "attribute", "data", "reproduce")
+RESUMED = (
+    "train",
+    "score",
+    "tune",
+    "screen",
+    "design",
+    "tournament",
+    "attribute",
+    "data",
+    "reproduce",
+)
 """Commands that keep what they have finished."""
 
 
@@ -61,6 +72,7 @@ for command in (
     tune,
     screen,
     design,
+    tournament,
     journal,
     attribute,
     mcp,

@@ -108,10 +108,10 @@ def _budget(asked: Mapping[str, Any]) -> Budget:
     return Budget(**given) if given else Budget(attempts=DEFAULT_ATTEMPTS)
 
 
-def check_agent(settings: DesignSettings, out: Path) -> None:
+def check_agent(settings: DesignSettings, out: Path, trainings: Path | None = None) -> None:
     """Raise UsageError for an agent that cannot be: a name that is misspelt, an impossible pair.
 
-    out: the folder of the run.
+    out: the folder of the run. trainings: that it shares with others.
     """
     from agent_sandbox.agents.operators.protocol import OPERATORS
     from agent_sandbox.agents.policies import get_policy
@@ -119,7 +119,7 @@ def check_agent(settings: DesignSettings, out: Path) -> None:
 
     if settings.agent is not None:
         _require_all_by_itself(settings)
-    check_program(settings, out)
+    check_program(settings, out, trainings)
     for operator in settings.operators or ():
         if operator not in OPERATORS:
             raise unknown_name("operator", operator, OPERATORS)

@@ -11,14 +11,17 @@ from lra_design.cli.agents import DEFAULT_ATTEMPTS, opened_agent
 from lra_design.cli.attributing import Change, winners_change
 from lra_design.cli.design import NUM_FINALISTS
 from lra_design.cli.display import Display, Stage
+from lra_design.cli.dossiers import keep_dossiers
 from lra_design.cli.external import submitted
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown
 from lra_design.files import write_atomically
-from lra_design.records import Attempt, Feedback, Finding, Run, Spending
+from lra_design.records import Attempt, Feedback, Finding, Run, Spending, Tuning
 from mechanisms import FEW, reference_source
 from tasks.registry import get_task
+from trainers.job import Job
 from trainers.recipes import get_recipe
+from trainers.tuning.winner import fresh_seeds, retraining
 
 
 class Ladder:
@@ -29,7 +32,8 @@ class Ladder:
         self._settings = judging.settings
         self._display = display
         self._agent_name = ""
-        self._references = [Entrant(name, reference_source(name)) for name in FEW]
+        names = judging.settings.references or FEW
+        self._references = [Entrant(name, reference_source(name)) for name in names]
 
     def climb(self) -> Change | None:
         """Go through all rungs; what an earlier call finished is read, not repeated.
@@ -39,6 +43,7 @@ class Ladder:
         references, attempts = self.search_on_probes()
         self._compare_on_probes(references, attempts)
         best = self._choose(attempts)
+        self._keep_dossiers(references, attempts, best)
         self._compete([*([best] if best else []), *self._references])
         return winners_change(attempts, best) if best is not None else None
 
@@ -143,6 +148,16 @@ class Ladder:
         best = max(runs, key=lambda entrant: _validation(runs[entrant]), default=None)
         return best if best is not None and isinstance(runs[best], Run) else None
 
+    def _keep_dossiers(
+        self, references: dict[str, Feedback], attempts: Sequence[Attempt], best: Entrant | None
+    ) -> None:
+        """What validation said of those who compete goes to the board."""
+        reports = {entrant.source: references[entrant.name].report for entrant in self._references}
+        if best is not None:
+            sources = {attempt.proposal.source: attempt.feedback.report for attempt in attempts}
+            reports[best.source] = sources[best.source]
+        keep_dossiers(self._judging, reports, best.source if best else None)
+
     def _train(self, finalists: Sequence[Entrant]) -> list[Run | tuple[Finding, ...]]:
         task = self._settings.task
         total = len(finalists) * get_recipe(task, self._settings.scale).train.num_steps
@@ -160,21 +175,49 @@ class Ladder:
 
     def _compete(self, entrants: Sequence[Entrant]) -> None:
         """Train everybody with every seed under the same recipe, and open the test split."""
-        task, num_seeds = self._settings.task, self._settings.num_seeds
-        jobs = [
-            self._judging.job(entrant, task, seed)
-            for seed in range(num_seeds)
-            for entrant in entrants
-        ]
-        total = sum(job.train.num_steps for job in jobs)
-        title = f"{len(entrants)} mechanisms on {task}, {num_seeds} seeds each, sealed test"
-        with self._display.stage(title, total) as stage:
+        jobs = self._final_jobs(entrants)
+        total = sum(job.train.num_steps for job, _ in jobs)
+        title = (
+            f"{len(entrants)} mechanisms on {self._settings.task}, {self._settings.num_seeds} "
+            "seeds each, sealed test"
+        )
+        with self._display.stage(title, max(1, total)) as stage:
             futures = [
-                self._judging.crew.submit(self._judging.train_and_score, job, stage) for job in jobs
+                self._judging.crew.submit(self._judging.train_and_score, job, stage, tuning)
+                for job, tuning in jobs
             ]
-            for job, future in zip(jobs, futures, strict=True):
+            for (job, _), future in zip(jobs, futures, strict=True):
                 line = _run_line(future.result())
                 self._display.say(f"{job.name}, seed {job.seed}\n  {line}")
+
+    def _final_jobs(self, entrants: Sequence[Entrant]) -> list[tuple[Job, Tuning | None]]:
+        """What is trained to be scored, and the ledger of the study that found how."""
+        if self._settings.setting == "tuned":
+            return self._tuned_jobs(entrants)
+        return [
+            (self._judging.job(entrant, self._settings.task, seed), None)
+            for seed in range(self._settings.num_seeds)
+            for entrant in entrants
+        ]
+
+    def _tuned_jobs(self, entrants: Sequence[Entrant]) -> list[tuple[Job, Tuning | None]]:
+        """The winner of a study of each, to be trained with seeds that the study did not have."""
+        task, trials = self._settings.task, self._settings.num_trials or 0
+        total = len(entrants) * trials * get_recipe(task, self._settings.scale).train.num_steps
+        with self._display.stage(f"{trials} trials of each on {task}", max(1, total)) as stage:
+            futures = [
+                self._judging.crew.submit(self._judging.tune, entrant, task, stage)
+                for entrant in entrants
+            ]
+            winners = [future.result() for future in futures]
+        for entrant, winner in zip(entrants, winners, strict=True):
+            self._display.say(f"{entrant.name}, tuned\n  {_run_line(winner)}")
+        return [
+            (retraining(winner, seed), winner.tuning)
+            for winner in winners
+            if isinstance(winner, Run)
+            for seed in fresh_seeds(winner, self._settings.num_seeds)
+        ]
 
 
 def _shelf(references: dict[str, Feedback]) -> str:

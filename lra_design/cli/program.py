@@ -59,10 +59,11 @@ def program_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_program(settings: DesignSettings, out: Path) -> None:
+def check_program(settings: DesignSettings, out: Path, trainings: Path | None = None) -> None:
     """Raise UsageError for a program that cannot be given what it is to have.
 
-    out: the folder of the run. Raises IsolationUnavailable where walls with a way out cannot be.
+    out: the folder of the run. trainings: that it shares with others. Raises IsolationUnavailable
+    where walls with a way out cannot be.
     """
     from agent_sandbox.agents.external.program import passed_on, readable_by
     from agent_sandbox.isolation.opening import require_network
@@ -76,7 +77,8 @@ def check_program(settings: DesignSettings, out: Path) -> None:
         raise UsageError("--agent-network-unwalled: expected --agent-network with hosts beside it.")
     if settings.agent_network_unwalled:
         return
-    readable_by(settings.agent, RunFolder(out).workspace)
+    for sealed in (RunFolder(out).workspace, *([trainings] if trainings else [])):
+        readable_by(settings.agent, sealed)
     if settings.agent_network:
         require_network(settings.isolation)
 

@@ -10,7 +10,7 @@ from lra_design.cli.display import Display, Stage
 from lra_design.cli.preparing import generate_shown
 from lra_design.records import Level, Run, from_json
 from tasks.registry import get_task
-from trainers.executors import Assignment, Executor, State, read_progress, run_jobs
+from trainers.executors import Assignment, Executor, State, TrainSpec, read_progress, run_jobs
 from trainers.executors.folder import SCORED
 from trainers.executors.protocol import training
 from trainers.job import Job, run_id
@@ -47,6 +47,7 @@ class _Followed:
 
     def change(self, assignment: Assignment, ticket: str, state: State) -> None:
         """A job stands otherwise than before; a new record goes into the store."""
+        assert isinstance(assignment.spec, TrainSpec), "only trainings are submitted here"
         job, folder = assignment.spec.job, assignment.folder
         label = f"{job.name} on {job.task}, seed {job.seed}"
         if state.name == "running":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Literal
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
 from lra_design.records import Budget, Device, Level, from_json, record, to_json
+
+WAIT_SECONDS = 0.2
+"""Between two looks at a folder that somebody else works in."""
 
 
 @record
@@ -42,6 +46,12 @@ class DesignSettings:
     budget: Budget
     num_seeds: int
     isolation: Level
+    setting: Literal["fixed", "tuned"] = "fixed"
+    """Of the task: everybody by the recipe, or everybody tuned first, with as many trials."""
+    num_trials: int | None = None
+    """Of each study; None in the `fixed` setting."""
+    references: tuple[str, ...] | None = None
+    """Who is compared with; None: those of `mechanisms.FEW`."""
     device: Device = "cpu"
     """What networks are trained on; validation is on the processor, always."""
 
@@ -51,6 +61,8 @@ class RunFolder:
     """Where the parts of a design run lie."""
 
     path: Path
+    shared: Path | None = None
+    """Where trainings and studies lie that it shares with other runs; None: in the folder."""
 
     @property
     def journal(self) -> Path:
@@ -68,6 +80,11 @@ class RunFolder:
         return self.path / "agent.log"
 
     @property
+    def llm_fault(self) -> Path:
+        """What ended the last call, where that was a fault of the llm."""
+        return self.path / "llm_fault.txt"
+
+    @property
     def agent_network(self) -> Path:
         """What it reached, and what it was refused."""
         return self.path / "agent-network.jsonl"
@@ -83,9 +100,14 @@ class RunFolder:
         return self.path / "site"
 
     @property
+    def page(self) -> Path:
+        """The first of them, which is there once the run has ended."""
+        return self.site / "index.html"
+
+    @property
     def trainings(self) -> Path:
         """Every training, of candidates, references and of an attribution."""
-        return self.path / "trainings"
+        return self.shared or self.path / "trainings"
 
     @property
     def attribution(self) -> Path:
@@ -96,17 +118,24 @@ class RunFolder:
         """The folder of one training."""
         return self.trainings / run_id[:16]
 
+    def study(self, run_id: str) -> Path:
+        """The folder of the study that departs from one training."""
+        return (self.shared or self.path) / "studies" / run_id[:16]
+
     def candidate(self, index: int) -> Path:
         """The source of attempt `index`."""
         return self.path / "candidates" / f"{index:03d}.py"
 
 
 @contextmanager
-def opened(path: Path, settings: DesignSettings, *, new: bool) -> Iterator[RunFolder]:
+def opened(
+    path: Path, settings: DesignSettings, *, new: bool, trainings: Path | None = None
+) -> Iterator[RunFolder]:
     """The run folder at `path`, ours alone while the block runs.
 
     A folder with the same settings is resumed. new: take the next free name (`path-2`, ...)
-    instead. Raises UsageError when the folder holds a run with other settings, or is in use.
+    instead. trainings: see `RunFolder`. Raises UsageError when the folder holds a run with other
+    settings, or is in use.
     """
     path = _free_name(path) if new else path
     stored = path / "design.json"
@@ -115,7 +144,7 @@ def opened(path: Path, settings: DesignSettings, *, new: bool) -> Iterator[RunFo
             _compare(from_json(DesignSettings, stored.read_bytes()), settings, path)
         else:
             write_atomically(stored, to_json(settings, indent=2).encode())
-        yield RunFolder(path)
+        yield RunFolder(path, trainings)
 
 
 @contextmanager
@@ -138,6 +167,20 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def awaited(path: Path, check: Callable[[], None]) -> Iterator[None]:
+    """As `locked`, but waits for whoever works there. check: called meanwhile, may raise."""
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while not _is_locked(descriptor):
+            check()
+            time.sleep(WAIT_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _free_name(path: Path) -> Path:
     number, candidate = 1, path
     while candidate.exists():
@@ -147,12 +190,19 @@ def _free_name(path: Path) -> Path:
 
 
 def _lock(descriptor: int, path: Path) -> None:
+    if not _is_locked(descriptor):
+        raise UsageError(
+            f"another process is working in {path}. Wait for it, or name another folder with --out."
+        )
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock the file if nobody else has; whether it is ours."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(
-            f"another process is working in {path}. Wait for it, or name another folder with --out."
-        ) from None
+        return False
+    return True
 
 
 def _compare(stored: DesignSettings, asked: DesignSettings, path: Path) -> None:

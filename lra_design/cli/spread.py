@@ -15,6 +15,7 @@ from trainers.executors import (
     Assignment,
     Executor,
     State,
+    TrainSpec,
     WorkSpec,
     open_executor,
     raise_failure,
@@ -139,7 +140,11 @@ def _first(trial: optuna.trial.FrozenTrial, trials: list[optuna.trial.FrozenTria
 
 def _watch(stage: Stage, trainings: list[Assignment]) -> Callable[[], None]:
     """Shows how far trainings are, as their folders say."""
-    shown = [(one.folder, stage.watch(f"seed {one.spec.job.seed}")) for one in trainings]
+    shown = [
+        (one.folder, stage.watch(f"seed {one.spec.job.seed}"))
+        for one in trainings
+        if isinstance(one.spec, TrainSpec)
+    ]
 
     def show() -> None:
         for folder, update in shown:

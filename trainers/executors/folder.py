@@ -18,7 +18,15 @@ from typing import TypeVar
 from lra_design.errors import DataError, UsageError
 from lra_design.files import write_atomically
 from lra_design.records import from_json, record, to_json
-from trainers.executors.protocol import DONE, Assignment, State, TrainSpec, WorkSpec
+from trainers.executors.protocol import (
+    DONE,
+    Assignment,
+    CommandSpec,
+    Spec,
+    State,
+    WorkSpec,
+    title,
+)
 from trainers.training import Progress
 
 T = TypeVar("T")
@@ -31,7 +39,7 @@ LOG, SCORED = "log.txt", "scored.json"
 class Asked:
     """The content of `spec.json`."""
 
-    spec: TrainSpec | WorkSpec
+    spec: Spec
 
 
 @record
@@ -77,14 +85,16 @@ def assign(assignment: Assignment) -> State | None:
     return None
 
 
-def has_all(spec: TrainSpec | WorkSpec, folder: Path) -> bool:
+def has_all(spec: Spec, folder: Path) -> bool:
     """Whether all that is asked lies in the folder. Of work on a study one cannot tell."""
     if isinstance(spec, WorkSpec):
         return False
+    if isinstance(spec, CommandSpec):
+        return (folder / spec.result).exists()
     return (folder / "run.json").exists() and (not spec.score or (folder / SCORED).exists())
 
 
-def read_spec(folder: Path) -> TrainSpec | WorkSpec:
+def read_spec(folder: Path) -> Spec:
     """What is asked. Raises DataError when there is nothing, RecordError when it is damaged."""
     try:
         return from_json(Asked, (folder / SPEC).read_bytes()).spec
@@ -130,11 +140,13 @@ def after_exit(folder: Path, ticket: str, exit_code: int) -> State:
         return state
     if exit_code < 0:
         return State(name="lost", why=f"its process died of signal {-exit_code}")
-    why = f"its process ended with exit code {exit_code}: {_last_line(folder / LOG)}"
+    why = f"its process ended with exit code {exit_code}: {last_line(folder)}"
     return State(name="failed", why=why, error="harness")
 
 
-def _last_line(path: Path) -> str:
+def last_line(folder: Path) -> str:
+    """The last line of a job's log, and where all of it is."""
+    path = folder / LOG
     try:
         lines = path.read_text(errors="replace").strip().splitlines()
     except OSError:
@@ -152,12 +164,12 @@ def _make(folder: Path, *, private: bool) -> None:
         ) from None
 
 
-def _require_same(there: TrainSpec | WorkSpec, asked: TrainSpec | WorkSpec, folder: Path) -> None:
-    """Raise UsageError unless both train, or both work on, the same."""
+def _require_same(there: Spec, asked: Spec, folder: Path) -> None:
+    """Raise UsageError unless both are the same job."""
     if (there.verb, there.run_id) != (asked.verb, asked.run_id):
         raise UsageError(
-            f"{folder} is the folder of another job: expected {asked.verb} {asked.job.name} "
-            f"({asked.run_id[:12]}), found {there.verb} {there.job.name} ({there.run_id[:12]}). "
+            f"{folder} is the folder of another job: expected {asked.verb} {title(asked)} "
+            f"({asked.run_id[:12]}), found {there.verb} {title(there)} ({there.run_id[:12]}). "
             "Name another folder."
         )
 

@@ -6,11 +6,15 @@ comes of it is read from that folder; what a process prints or returns means not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from lra_design.records import Finding, Level, record
+from lra_design.versions import current_versions
 from trainers.job import Job, run_id
 
 
@@ -42,11 +46,37 @@ class WorkSpec:
     storage: str | None = None
 
 
+@record
+class CommandSpec:
+    """Run a command of `lra-design` that keeps what it has finished, and goes on when it is run
+    again."""
+
+    verb: Literal["command"] = "command"
+    arguments: tuple[str, ...]
+    """The sub-command and its options."""
+    working_folder: str
+    """Absolute; what the arguments name by relative paths lies there."""
+    result: str
+    """The file, by its path in the folder of the job, that is there once the command has ended."""
+    run_id: str
+    """SHA-256 of the arguments and of what computes here."""
+
+
+Spec = TrainSpec | WorkSpec | CommandSpec
+
+
+def title(spec: Spec) -> str:
+    """What a job is, for people."""
+    if isinstance(spec, CommandSpec):
+        return f"lra-design {' '.join(spec.arguments)}"
+    return f"{spec.job.name} on {spec.job.task}"
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A job: what is asked, and the folder that is its identity."""
 
-    spec: TrainSpec | WorkSpec
+    spec: Spec
     folder: Path
 
 
@@ -54,6 +84,25 @@ def training(job: Job, level: Level, folder: Path, *, score: bool = False) -> As
     """The assignment of one training; `folder` is its own. Makes generated splits when needed."""
     spec = TrainSpec(job=job, level=level, run_id=run_id(job), score=score)
     return Assignment(spec, folder.resolve())
+
+
+def command(
+    arguments: Sequence[str], folder: Path, *, working_folder: Path, result: str
+) -> Assignment:
+    """The assignment of a command of `lra-design`; see `CommandSpec`. `folder` is its own."""
+    spec = CommandSpec(
+        arguments=tuple(arguments),
+        working_folder=str(working_folder.resolve()),
+        result=result,
+        run_id=command_id(arguments),
+    )
+    return Assignment(spec, folder.resolve())
+
+
+def command_id(arguments: Sequence[str]) -> str:
+    """SHA-256 of a command and of the versions that run it here."""
+    asked = [list(arguments), asdict(current_versions())]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 @record

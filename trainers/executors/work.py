@@ -25,21 +25,38 @@ from pathlib import Path
 
 from agent_sandbox.isolation import Isolation, open_isolation
 from agent_sandbox.isolation.cards import choose_card
-from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
+from lra_design.errors import (
+    CandidateFault,
+    CandidateRefused,
+    HarnessError,
+    LraDesignError,
+    UsageError,
+)
 from lra_design.files import write_atomically
 from lra_design.records import to_json
 from lra_design.versions import current_versions
+from trainers.executors import command_line
 from trainers.executors.folder import (
     PROCESS,
     PROGRESS,
     SCORED,
     Process,
     has_all,
+    last_line,
     read_spec,
     write_outcome,
 )
 from trainers.executors.process import PATIENCE_SECONDS
-from trainers.executors.protocol import DONE, State, TrainSpec, WorkSpec
+from trainers.executors.protocol import (
+    DONE,
+    CommandSpec,
+    Spec,
+    State,
+    TrainSpec,
+    WorkSpec,
+    command_id,
+    title,
+)
 from trainers.faults import fault_finding
 from trainers.job import run_id
 from trainers.referee import score_run
@@ -75,12 +92,16 @@ def _attempt(folder: Path, ticket: str, check: Check) -> State:
         _require_same_installation(spec)
         if isinstance(spec, WorkSpec):
             _work(spec, ticket, check)
-        elif not has_all(spec, folder):
+        elif has_all(spec, folder):
+            return DONE
+        elif isinstance(spec, CommandSpec):
+            _run_command(spec, folder, check)
+        else:
             _train(spec, folder, check)
     except CandidateRefused as refusal:
         return State(name="failed", why=str(refusal), error="candidate", findings=refusal.findings)
     except CandidateFault as fault:
-        finding = fault_finding(fault, f"{spec.job.name} on {spec.job.task}")
+        finding = fault_finding(fault, title(spec))
         return State(name="failed", why=str(fault), error="candidate", findings=(finding,))
     except UsageError as error:
         return State(name="failed", why=_on_host(str(error)), error="usage")
@@ -116,6 +137,16 @@ def _work(spec: WorkSpec, ticket: str, check: Check) -> None:
         search.work(check)
 
 
+def _run_command(spec: CommandSpec, folder: Path, check: Check) -> None:
+    """Run the command to its end. Raises UsageError or HarnessError as it ended."""
+    exit_code = command_line.run(spec.arguments, Path(spec.working_folder), check)
+    why = f"{title(spec)}: exit code {exit_code}: {last_line(folder)}"
+    if exit_code == EXIT_CODES["usage"]:
+        raise UsageError(why)
+    if exit_code or not has_all(spec, folder):
+        raise HarnessError(why)
+
+
 def _opened(spec: TrainSpec | WorkSpec) -> Isolation:
     """The isolation of this machine at the level asked for, with a card where the job needs one.
 
@@ -125,17 +156,24 @@ def _opened(spec: TrainSpec | WorkSpec) -> Isolation:
     return open_isolation(spec.level, profile="train" if card else "validate", card=card)
 
 
-def _require_same_installation(spec: TrainSpec | WorkSpec) -> None:
+def _require_same_installation(spec: Spec) -> None:
     """Raise UsageError where the same job would be another: other versions, or other data."""
-    if run_id(spec.job) == spec.run_id:
+    if spec.run_id == _own_id(spec):
         return
     here = current_versions()
+    splits = "" if isinstance(spec, CommandSpec) else f", or splits of {spec.job.task} that differ"
     raise UsageError(
         f"expected the versions and the data of whoever asks for the job, found others: torch "
-        f"{here.torch}, lra-design {here.lra_design}, Python {here.python}, or splits of "
-        f"{spec.job.task} that differ. Install the same versions everywhere, and let all machines "
-        "share LRA_DESIGN_HOME."
+        f"{here.torch}, lra-design {here.lra_design}, Python {here.python}{splits}. Install the "
+        "same versions everywhere, and let all machines share LRA_DESIGN_HOME."
     )
+
+
+def _own_id(spec: Spec) -> str:
+    """The id of the job as this machine computes it."""
+    if isinstance(spec, CommandSpec):
+        return command_id(spec.arguments)
+    return run_id(spec.job)
 
 
 def _on_host(text: str) -> str:
