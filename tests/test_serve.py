@@ -197,7 +197,7 @@ def test_a_new_record_is_on_the_page_and_changes_its_version(
     assert "connect-src 'self'" in served.ask("/")[2]
     journal = Journal(tmp_path / "run/journal.sqlite")
     journal.append(attempt(0, 0.5))
-    assert served.versions()["line"] == "Live: 1 attempt, 0 trainings begun."
+    assert served.versions()["line"] == "Live: 1 attempt, 0 trainings running."
     journal.append(attempt(1, 0.75))
     (page,) = (p for p in served.server.watch.seen().pages if p.endswith("/1.html"))
     assert "75.0 %" in served.ask(f"/{page}")[2]
@@ -247,7 +247,11 @@ def test_how_far_trainings_are(served: Served, tmp_path: Path) -> None:
     after = served.versions()
     assert after["records"] == before["records"]
     assert after["progress"] != before["progress"]
-    assert after["line"] == "Live: 0 attempts, 1 training begun."
+    (tmp_path / "run/trainings/new/tensorboard").mkdir(parents=True)
+    (tmp_path / "run/trainings/new/tensorboard/events").touch()
+    assert "no checkpoint yet" in served.ask("/progress.html")[2]
+    (tmp_path / "run/trainings/new/run.json").touch()
+    assert after["line"] == "Live: 0 attempts, 1 training running."
     page = served.ask("/progress.html")[2]
     assert "Mixer &lt;b&gt; on recall-probe, seed 0" in page
     assert '7 of 11 <progress max="11" value="7"' in page

@@ -1,14 +1,14 @@
 """How far the trainings and studies of some folders are: read from what they keep, nobody is asked.
 
-A training shows once it has kept its first checkpoint, half a minute after its beginning at most,
-and until its record is there.
+A training shows from its first event on until its record is there; what it is and how far is known
+once it has kept a checkpoint, which is half a minute after its beginning at most.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from lra_design.errors import LraDesignError
 from trainers.checkpoint import NAME as CHECKPOINT
-from trainers.checkpoint import read_standing
+from trainers.checkpoint import Standing, read_standing
 from trainers.executors.folder import PROGRESS, read_progress
+from trainers.training import Progress
 from trainers.tuning.storage import JOURNAL as STUDIES
 from trainers.tuning.storage import open_storage
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 RECORD = "run.json"
 """Stands in the folder of a training that has ended."""
 QUIET_SECONDS = 300.0
-"""After so long without a sign of it a training is quiet: its process may be gone."""
+"""After so long without a sign of it a training is quiet: it has failed, or its process is gone."""
+EVENTS = "tensorboard"
+"""Folder of the event files of a training."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,13 @@ class TrainingView:
 
     title: str
     """What is trained, or the name of its folder."""
-    step: int
+    step: int | None
+    """None before its first checkpoint."""
     num_steps: int | None
     """None where that is not known."""
     accuracy: float | None
     """The latest on the validation split, in [0, 1]."""
-    seconds: float
+    seconds: float | None
     """That it took so far, interruptions left out."""
     seen_at: datetime
     """When it last wrote something, UTC."""
@@ -62,30 +66,53 @@ class StudyView:
     """The best validation accuracy of a complete trial, in [0, 1]."""
 
 
-def is_training(names: Iterable[str]) -> bool:
-    """Whether a folder with these files is that of a training that has begun and not ended."""
+def is_training(below: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether a folder with these folders and files is of a training that has not ended."""
     known = set(names)
-    return bool({CHECKPOINT, PROGRESS} & known) and RECORD not in known
+    return RECORD not in known and (EVENTS in below or not known.isdisjoint((CHECKPOINT, PROGRESS)))
 
 
 def training_view(folder: Path) -> TrainingView | None:
     """How far the training in a folder is; None where that cannot be read: it has just ended."""
     try:
         standing, progress = read_standing(folder), read_progress(folder)
-        seen = max(f.stat().st_mtime for n in (CHECKPOINT, PROGRESS) if (f := folder / n).exists())
+        seen_at = max(file.stat().st_mtime for file in _signs(folder))
     except (LraDesignError, OSError, ValueError):
         return None
-    points = standing.curve.points if standing else ()
-    return TrainingView(
-        title=standing.title if standing and standing.title else folder.name,
-        step=max(standing.step if standing else 0, progress.step if progress else 0),
-        num_steps=progress.num_steps if progress else standing.num_steps if standing else None,
-        accuracy=progress.accuracy if progress else points[-1].accuracy if points else None,
-        seconds=max(
-            standing.usage.seconds if standing else 0.0, progress.seconds if progress else 0.0
-        ),
-        seen_at=datetime.fromtimestamp(seen, UTC),
+    view = TrainingView(folder.name, None, None, None, None, datetime.fromtimestamp(seen_at, UTC))
+    if standing is not None:
+        view = _as_kept(view, standing)
+    if progress is not None and progress.step >= (view.step or 0):
+        view = _as_reported(view, progress)
+    return view
+
+
+def _as_kept(view: TrainingView, standing: Standing) -> TrainingView:
+    points = standing.curve.points
+    return replace(
+        view,
+        title=standing.title or view.title,
+        step=standing.step,
+        num_steps=standing.num_steps,
+        accuracy=points[-1].accuracy if points else None,
+        seconds=standing.usage.seconds,
     )
+
+
+def _as_reported(view: TrainingView, progress: Progress) -> TrainingView:
+    return replace(
+        view,
+        step=progress.step,
+        num_steps=progress.num_steps,
+        accuracy=progress.accuracy,
+        seconds=progress.seconds,
+    )
+
+
+def _signs(folder: Path) -> list[Path]:
+    """The files that a training writes as it goes."""
+    events = (folder / EVENTS).iterdir() if (folder / EVENTS).is_dir() else ()
+    return [f for f in (folder / CHECKPOINT, folder / PROGRESS, *events) if f.exists()]
 
 
 def study_views(folder: Path) -> tuple[StudyView, ...]:

@@ -106,7 +106,7 @@ def look(folders: Sequence[Path]) -> Look:
             if SETTINGS in names:
                 below[:] = [name for name in below if name != WORKSPACE]
             files |= set(filter(None, (_file(Path(parent, n)) for n in names if n in WATCHED)))
-            if is_training(names) and (view := training_view(Path(parent))):
+            if is_training(below, names) and (view := training_view(Path(parent))):
                 trainings[Path(parent).resolve()] = view
             if STUDIES in names:
                 studies[Path(parent).resolve()] = study_views(Path(parent))
@@ -127,7 +127,8 @@ def _file(path: Path) -> File | None:
 
 def _seen(site: Site, found: Look, problem: str) -> Seen:
     attempts = _count(sum(len(view.attempts) for view in site.searches), "attempt")
-    line = f"Live: {attempts}, {_count(len(found.trainings), 'training')} begun."
+    running = sum(not training.is_quiet(datetime.now(UTC)) for training in found.trainings)
+    line = f"Live: {attempts}, {_count(running, 'training')} running."
     line += " What changed last could not be read: see Progress." if problem else ""
     records = Live("records", _version(sorted(found.files), problem), line)
     progress = Live("progress", _version(records.version, found.trainings, found.studies), line)
