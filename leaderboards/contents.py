@@ -78,7 +78,12 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         if SETTINGS in names:  # an agent's own files are no records
             folders[:] = [name for name in folders if name != WORKSPACE]
-        yield from (Path(parent, name) for name in names if name in KNOWN)
+        yield from (Path(parent, name) for name in names if is_known(name))
+
+
+def is_known(name: str) -> bool:
+    """Whether a file of this name is read."""
+    return name in KNOWN
 
 
 def first_of_each(runs: Iterable[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:

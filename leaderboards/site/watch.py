@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from leaderboards.contents import KNOWN, SETTINGS, WORKSPACE, Contents, read_contents
+from leaderboards.contents import SETTINGS, WORKSPACE, Contents, is_known, read_contents
 from leaderboards.site.pages import Live, Site, pages
 from leaderboards.site.progress import (
     StudyView,
@@ -30,7 +30,6 @@ LOOK_SECONDS = 1.0
 
 File = tuple[str, int, int]
 """A file that pages are made of: its path, its size, when it was last written in nanoseconds."""
-WATCHED = (*KNOWN, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def look(folders: Sequence[Path]) -> Look:
         for parent, below, names in os.walk(folder):
             if SETTINGS in names:
                 below[:] = [name for name in below if name != WORKSPACE]
-            files |= set(filter(None, (_file(Path(parent, n)) for n in names if n in WATCHED)))
+            made_of = (Path(parent, name) for name in names if is_known(name) or name == SETTINGS)
+            files |= {found for path in made_of if (found := _file(path))}
             if is_training(below, names) and (view := training_view(Path(parent))):
                 trainings[Path(parent).resolve()] = view
             if STUDIES in names:
