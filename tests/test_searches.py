@@ -28,6 +28,7 @@ from leaderboards.site.searches import operator_rows, search_views
 from leaderboards.site.tree import RADIUS, STEP_X, STEP_Y, make_tree
 from leaderboards.store import Store
 from lra_design.records import Attempt, CheckRun, Finding, Proposal, Spending, to_json
+from lra_design.visible import visible_text
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -37,7 +38,7 @@ HOSTILE = [
     "\u202egnitirw\x1b[31m\x00",
     "x" * 5003,
 ]
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -269,18 +270,21 @@ def hostile_site(folder: Path, text: str) -> dict[str, Page]:
 
 
 def shapes(found: dict[str, Page]) -> dict[str, object]:
-    """The elements of each page; that of the entry by another name, which is made of its source."""
-    return {re.sub(r"entries/\w+", "entry", path): page.shape for path, page in found.items()}
+    """The elements of each page of a search."""
+    return {path: page.shape for path, page in found.items() if path.startswith("searches/")}
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_in_every_field_stays_text(tmp_path: Path, text: str) -> None:
     hostile, benign = hostile_site(tmp_path / "a", text), hostile_site(tmp_path / "b", "benign")
-    assert len(hostile) == 5
+    assert len(shapes(hostile)) == 3
     assert shapes(hostile) == shapes(benign)
     for page in hostile.values():
         assert not set(page.text) & set("\x00\x1b\u202e")
         assert not any(link.startswith("javascript") for link in page.values["href"])
+    name = visible_text(text[:59])
+    assert all(name in page.text for path, page in hostile.items() if path.startswith("searches/"))
+    assert name in hostile["index.html"].text
 
 
 def test_all_links_lead_to_pages_and_ids_are_unique(tmp_path: Path) -> None:
@@ -289,10 +293,12 @@ def test_all_links_lead_to_pages_and_ids_are_unique(tmp_path: Path) -> None:
         ids = page.values.get("id", [])
         assert len(ids) == len(set(ids))
         for link in page.values["href"]:
-            if link.startswith("#"):
-                assert link[1:] in ids
+            file, _, place = link.partition("#")
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), file))
+            if not file:
+                assert place in ids
             elif not link.startswith("data:"):
-                assert posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) in found
+                assert target in found
     (first,) = (page for path, page in found.items() if path.endswith("/0.html"))
     assert "listops-mini" in first.text
     assert "no entry has this source" not in first.text
@@ -312,7 +318,9 @@ def test_an_attempt_says_everything_once(tmp_path: Path) -> None:
     assert text.count("system one") == text.count("ask one") == text.count("next one") == 1
     assert "7 tokens" in text
     assert '{"odd": 1}' in text
-    assert re.search(r'<span class="removed">-before\s*</span><span class="added">\+after', html)
+    assert re.search(
+        r'<span class="d-removed">-before\s*</span><span class="d-added">\+after', html
+    )
     assert "test split" not in text
 
 
@@ -342,7 +350,8 @@ def test_sources_that_would_take_long_to_compare_are_not() -> None:
 def test_a_missing_cost_is_not_zero(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.sqlite").append(attempt(0, tokens=None, dollars=None))
     site = make_site(read_contents([tmp_path]), {}, title="t")
-    texts = [Page(page()).text for path, page in pages(site).items()]
+    found = {path: Page(page()).text for path, page in pages(site).items()}
+    texts = [text for path, text in found.items() if path.startswith("searches/")]
     assert all(text.count("not known") >= 2 for text in texts)
     assert "$0.00" not in "".join(texts)
 
