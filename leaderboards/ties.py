@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from statistics import fmean
 
 from leaderboards.comparison import compare
@@ -41,6 +42,7 @@ def tie_groups(
     accuracies: by seed, of each entry, best mean first. A pair with too few seeds to tell is tied.
     """
 
+    @cache
     def alike(one: int, other: int) -> bool:
         verdict = compare(accuracies[one], accuracies[other], noise).verdict
         return verdict in ("within noise", "too few seeds")
@@ -95,8 +97,9 @@ def nemenyi_difference(num_mechanisms: int, num_tasks: int) -> float:
 def _stretches(number: int, alike: Callable[[int, int], bool]) -> tuple[tuple[int, ...], ...]:
     """The longest stretches in which all are alike, none within another."""
     found: list[tuple[int, ...]] = []
+    end = 1
     for start in range(number):
-        end = start + 1
+        end = max(end, start + 1)  # part of a stretch is a stretch
         while end < number and all(alike(place, end) for place in range(start, end)):
             end += 1
         if end - start > 1 and not (found and found[-1][-1] >= end - 1):

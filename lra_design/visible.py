@@ -12,6 +12,8 @@ def visible_text(text: str) -> str:
     code can hide behind them) and halves of surrogate pairs (no file can hold them) become
     `\\u{1b}`; line breaks and tabs stay.
     """
+    if text.isprintable():  # much the usual case, and much the faster question
+        return text
     return "".join(map(_visible, text.replace("\r\n", "\n")))
 
 

@@ -44,7 +44,7 @@ class Structure:
 @functools.lru_cache(maxsize=256)
 def structure(source: str) -> Structure | None:
     """Of a file that parses; None for one that does not, or is nested too deeply to compare."""
-    syntax = read_syntax(source.encode())
+    syntax = read_syntax(source.encode(errors="surrogatepass"))
     if isinstance(syntax, Violation):
         return None
     try:

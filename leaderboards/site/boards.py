@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from string import ascii_lowercase
 
 from leaderboards import table
 from leaderboards.contents import Contents
@@ -20,12 +22,15 @@ from leaderboards.human import (
     resembled_family,
     results,
 )
+from leaderboards.noise import noise_floor
 from leaderboards.pareto import Costs, costs
 from leaderboards.reading import Reading, readings
+from leaderboards.repeats import Conditions
 from leaderboards.scores import Board, Entry
-from lra_design.records import IsolationRecord, Run
+from leaderboards.ties import tie_groups
+from lra_design.records import Finding, IsolationRecord, Run
 
-CHART_WIDTH = 240.0
+CHART_WIDTH = 200.0
 """Width of the interval chart in SVG units."""
 CHART_MARGIN = 14.0
 """Room left and right of the axis for half a tick label."""
@@ -64,6 +69,17 @@ class Row:
     reading: Reading
     dossier: Dossier | None
     costs: Costs
+    letters: str = ""
+    """Ranked entries that share a letter are not told apart, seed by seed; empty without a rank."""
+    is_copy: bool = False
+    """Stands under the entry that it repeats."""
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Those of the certificate that the runs do not carry themselves."""
+        findings = self.dossier.certificate.findings if self.dossier else ()
+        there = {finding.check for finding in self.entry.findings}
+        return tuple(one for one in findings if one.tier == "warning" and one.check not in there)
 
     @property
     def isolations(self) -> tuple[IsolationRecord, ...]:
@@ -107,10 +123,7 @@ def board_views(entries: Sequence[Entry], contents: Contents) -> tuple[BoardView
     rows: dict[Board, list[Row]] = {}
     for entry, reading in zip(entries, known, strict=True):
         rows.setdefault(entry.board, []).append(_row(entry, reading, by_id, contents.dossiers))
-    return tuple(
-        _board_view(f"board-{i}", board, tuple(members))
-        for i, (board, members) in enumerate(rows.items(), start=1)
-    )
+    return tuple(_board_view(board, members) for board, members in rows.items())
 
 
 def _row(entry: Entry, reading: Reading, by_id: Mapping[str, Run], dossiers: Dossiers) -> Row:
@@ -132,15 +145,56 @@ def entry_key(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _board_view(key: str, board: Board, rows: tuple[Row, ...]) -> BoardView:
+def board_key(board: Board) -> str:
+    """`board-listops-v1-small-fixed-causal-2f1c09d4`: names a board as long as nothing that its
+    entries share changes."""
+    words = re.findall("[a-z0-9]+", f"{board.task} {board.scale} {board.setting} {board.mode}")
+    digest = hashlib.sha256(json.dumps(asdict(board), sort_keys=True).encode()).hexdigest()
+    return "-".join(["board", *words, digest[:8]])[-120:]
+
+
+def _lettered(board: Board, rows: Sequence[Row]) -> list[Row]:
+    """The rows with the letters of their groups of ties (a compact letter display)."""
+    ranked = [row for row in rows if row.entry.rank is not None]
+    accuracies = [{run.seed: run.test.accuracy for run in row.runs if run.test} for row in ranked]
+    noise = noise_floor(Conditions(board.task, board.scale, "fixed", board.mode), "test")
+    groups = list(tie_groups(accuracies, noise))
+    grouped = {place for group in groups for place in group}
+    groups += [(place,) for place in range(len(ranked)) if place not in grouped]
+    letters: dict[str, list[str]] = {}
+    for number, group in enumerate(sorted(groups)):
+        for place in group:
+            letters.setdefault(ranked[place].key, []).append(_letter(number))
+    return [replace(row, letters=" ".join(letters.get(row.key, ()))) for row in rows]
+
+
+def _letter(number: int) -> str:
+    round_, place = divmod(number, len(ascii_lowercase))
+    return ascii_lowercase[place] + (str(round_) if round_ else "")
+
+
+def _copies_below(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Each copy under the first of its kind, where that is on the board too."""
+    here = {row.entry.source_hash for row in rows}
+    copies: dict[str | None, list[Row]] = {}
+    for row in rows:
+        if row.reading.copy_of in here:
+            copies.setdefault(row.reading.copy_of, []).append(replace(row, is_copy=True))
+    firsts = [row for row in rows if row.reading.copy_of not in here]
+    return tuple(
+        one for first in firsts for one in (first, *copies.pop(first.entry.source_hash, ()))
+    )
+
+
+def _board_view(board: Board, rows: Sequence[Row]) -> BoardView:
     landmarks, comparable = table.board_landmarks(board)
     entries = [row.entry for row in rows]
     chance = next((entry.chance for entry in entries if entry.chance is not None), None)
     means = [entry.test.mean for entry in entries if entry.test]
     return BoardView(
-        key=key,
+        key=board_key(board),
         board=board,
-        rows=rows,
+        rows=_copies_below(_lettered(board, rows)),
         axis=_axis(entries, chance, landmarks if comparable else ()),
         chance=chance,
         best=max(means, default=None),

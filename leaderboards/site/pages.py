@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 from leaderboards.contents import Contents
 from leaderboards.scores import rank
+from leaderboards.site.agents import agent_views
 from leaderboards.site.attempts import attempt_view
 from leaderboards.site.boards import BoardView, FamilyView, Row, board_views, families
+from leaderboards.site.commands import reproduction, source_file
+from leaderboards.site.comparing import comparison_data
+from leaderboards.site.diffs import Ancestry, diff_to_nearest
+from leaderboards.site.figures import curve_plot, front_views, scaling_plots
+from leaderboards.site.overall import overall_views
+from leaderboards.site.ranking import rank_views
 from leaderboards.site.rendering import render
 from leaderboards.site.searches import SearchView, search_views
 from lra_design.files import write_atomically
@@ -42,6 +49,17 @@ class Site:
     live: Live | None = None
     """Of a site that is served while it grows."""
 
+    @cached_property
+    def ancestry(self) -> Ancestry:
+        """Where the sources of its entries came from."""
+        return Ancestry(self.contents.searches)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What the source of each hash is called."""
+        rows = [row for view in self.boards for row in view.rows]
+        return {row.entry.source_hash: row.entry.name for row in rows}
+
 
 def make_site(
     contents: Contents, chance: Mapping[str, float], *, title: str, notes: Sequence[str] = ()
@@ -57,8 +75,12 @@ def make_site(
 
 def pages(site: Site) -> dict[str, Callable[[], str]]:
     """Every page by its path in the site, and what renders it."""
-    found: dict[str, Callable[[], str]] = {"index.html": partial(_index, site)}
+    found: dict[str, Callable[[], str]] = {
+        "index.html": partial(_index, site),
+        "compare.html": partial(_compare, site),
+    }
     for view in site.boards:
+        found[f"boards/{view.key}.html"] = partial(_costs, site, view)
         for row in view.rows:
             found[f"entries/{row.key}.html"] = partial(_entry, site, view, row)
     return found | _search_pages(site)
@@ -90,14 +112,46 @@ def write_site(site: Site, folder: Path) -> None:
 def _index(site: Site) -> str:
     rows = [row for view in site.boards for row in view.rows]
     newest = max((run.created_at for run in site.contents.runs), default=None)
-    num_runs = sum(len(row.runs) for row in rows)
     return render(
-        "index.html.j2", site=site, num_entries=len(rows), num_runs=num_runs, newest=newest
+        "index.html.j2",
+        site=site,
+        num_entries=len(rows),
+        num_runs=sum(len(row.runs) for row in rows),
+        newest=newest,
+        writers=sorted({row.entry.agent for row in rows if row.entry.agent is not None}),
+        overall=overall_views(site.boards, site.contents.runs),
+        rankings=rank_views(site.boards),
+        agents=agent_views(site.contents.searches),
     )
 
 
+def _compare(site: Site) -> str:
+    return render("compare.html.j2", site=site, data=comparison_data(site.boards))
+
+
+def _costs(site: Site, view: BoardView) -> str:
+    return render("costs.html.j2", site=site, view=view, fronts=front_views(view.rows))
+
+
 def _entry(site: Site, view: BoardView, row: Row) -> str:
-    return render("entry.html.j2", site=site, view=view, row=row)
+    run = row.runs[0]
+    certificate = row.dossier.certificate if row.dossier else None
+    return render(
+        "entry.html.j2",
+        site=site,
+        view=view,
+        row=row,
+        certificate=certificate,
+        curves=curve_plot(row.runs),
+        scaling=scaling_plots(certificate.scaling) if certificate and certificate.scaling else [],
+        diffs=[
+            diff
+            for diff in (site.ancestry.diff_to_parent(run), diff_to_nearest(run, row.dossier))
+            if diff is not None
+        ],
+        commands=reproduction(row),
+        source_file=source_file(run),
+    )
 
 
 def _attempt(

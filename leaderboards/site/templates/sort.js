@@ -1,25 +1,30 @@
-"use strict";
-// Sorting by a column and opening an entry from its link; without this script the page shows the
-// same, in the order of the scores.
+// Sorting by a column; without this script a page shows the same, in the order of the scores.
 function cellValue(row, column) {
   const value = row.cells[column].dataset.value;
   return value === undefined ? null : value;
 }
-function compare(one, other, numeric) {
+function compareValues(one, other, numeric) {
   return numeric ? Number(one) - Number(other) : one.localeCompare(other);
+}
+function withCopies(rows) {
+  const groups = [];
+  for (const row of rows) {
+    if (row.classList.contains("copy") && groups.length) groups[groups.length - 1].push(row);
+    else groups.push([row]);
+  }
+  return groups;
 }
 function sortBy(head, column) {
   const numeric = head.dataset.sort === "number";
   const before = head.getAttribute("aria-sort");
   const down = before ? before === "ascending" : head.dataset.first === "descending";
   const body = head.closest("table").tBodies[0];
-  const rows = Array.from(body.rows);
-  rows.sort((a, b) => {
-    const one = cellValue(a, column), other = cellValue(b, column);
+  const groups = withCopies(body.rows).map((rows) => [cellValue(rows[0], column), rows]);
+  groups.sort(([one], [other]) => {
     if (one === null || other === null) return (one === null) - (other === null);
-    return down ? compare(other, one, numeric) : compare(one, other, numeric);
+    return down ? compareValues(other, one, numeric) : compareValues(one, other, numeric);
   });
-  body.append(...rows);
+  body.append(...groups.flatMap(([, rows]) => rows));
   for (const cell of head.parentElement.cells) cell.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
 }
