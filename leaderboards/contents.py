@@ -5,6 +5,7 @@ FOLDER/records.jsonl     runs that were scored (`leaderboards.store`)
 FOLDER/design.json       a design run: what was asked, its journal and its board
        journal.sqlite
        board/records.jsonl
+FOLDER/*.lra.zip         entries that were handed in, as claimed (`leaderboards.bundles`)
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 from agent_sandbox.agents.journal import Journal
 from leaderboards import dossiers, store
+from leaderboards.bundles.layout import SUFFIX
+from leaderboards.bundles.reading import read_bundle
 from leaderboards.dossiers import DossierFile, Dossiers, by_subject
 from leaderboards.store import Store
 from lra_design.errors import RecordError
@@ -57,19 +60,21 @@ class Contents:
 def read_contents(folders: Sequence[Path]) -> Contents:
     """Everything in and below `folders`, links not followed.
 
-    Raises RecordError for a damaged file, DataError for one that cannot be read.
+    Raises RecordError for a damaged file or a bundle that is refused, DataError for one that cannot
+    be read.
     """
     files = sorted({file.resolve(): file for folder in folders for file in _files(folder)}.values())
     named = {name: [file for file in files if file.name == name] for name in KNOWN}
-    runs, repeats = first_of_each(
-        run for file in named[store.FILE_NAME] for run in Store(file.parent).runs()
+    bundles = [read_bundle(file) for file in files if file.name.endswith(SUFFIX)]
+    stored = (run for file in named[store.FILE_NAME] for run in Store(file.parent).runs())
+    runs, repeats = first_of_each([*stored, *(run for bundle in bundles for run in bundle.runs)])
+    known = (
+        one for file in named[dossiers.FILE_NAME] for one in DossierFile(file.parent).dossiers()
     )
     return Contents(
         runs=runs,
         repeats=repeats,
-        dossiers=by_subject(
-            one for file in named[dossiers.FILE_NAME] for one in DossierFile(file.parent).dossiers()
-        ),
+        dossiers=by_subject([*known, *(bundle.dossier for bundle in bundles)]),
         searches=tuple(_search(file) for file in named[JOURNAL]),
     )
 
@@ -83,7 +88,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def is_known(name: str) -> bool:
     """Whether a file of this name is read."""
-    return name in KNOWN
+    return name in KNOWN or name.endswith(SUFFIX)
 
 
 def first_of_each(runs: Iterable[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:

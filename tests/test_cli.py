@@ -190,6 +190,14 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--variant",
     ],
+    "submit": [
+        "--board",
+        "--isolation",
+        "--output",
+        "--unsafe-no-sandbox",
+        "--weights",
+        "-o",
+    ],
     "tune": [
         "--device",
         "--executor",
@@ -207,6 +215,14 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--variant",
         "--workers",
+    ],
+    "verify": [
+        "--device",
+        "--isolation",
+        "--json",
+        "--retrain",
+        "--seed",
+        "--unsafe-no-sandbox",
     ],
     "validate": [
         "--fast",

@@ -199,7 +199,7 @@ def test_a_new_record_is_on_the_page_and_changes_its_version(
     journal.append(attempt(0, 0.5))
     assert served.versions()["line"] == "Live: 1 attempt, 0 trainings running."
     journal.append(attempt(1, 0.75))
-    (page,) = (p for p in served.server.watch.seen().pages if p.endswith("/1.html"))
+    (page,) = (p for p in served.server.watch.seen().pages if p.endswith("/1/1.html"))
     assert "75.0 %" in served.ask(f"/{page}")[2]
     assert served.faults == []
 

@@ -8,11 +8,11 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import pytest
+from html_page import Page
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from site_contents import full_contents, make_run
@@ -29,8 +29,6 @@ from lra_design.records import (
 from lra_design.visible import visible_text
 
 CHANCE = {"listops-v1": 0.17, "listops-mini": 0.2}
-VOID = {"meta", "link", "br", "input"}
-"""Elements of the page that have no end tag."""
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=https://example.com/x onerror='alert(1)'>",
@@ -60,58 +58,6 @@ def index_of(runs: list[Run]) -> str:
     return pages_of(runs)["index.html"]
 
 
-class Page(HTMLParser):
-    """What a browser would see: elements, attributes, texts; refuses what is not well nested."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.content: dict[str, str] = {}
-        self.kind: str | None = None
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if "pre" in self.open and tag == "span":  # parts of speech of a source, lines of a diff
-            assert re.fullmatch("[td]-[a-z]+", dict(attrs)["class"] or "")
-            assert len(attrs) == 1
-            self.open.append(tag)
-            return
-        self.elements.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs), "an attribute stands twice"
-        self.kind = dict(attrs).get("type")  # a script with a type is data, and is not run
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-        if self.open and self.open[-1] in ("script", "style"):
-            kind = self.open[-1] if self.kind is None else self.kind
-            self.content[kind] = self.content.get(kind, "") + data
-
-    @property
-    def shape(self) -> list[tuple[str, tuple[str, ...]]]:
-        return [(tag, tuple(attributes)) for tag, attributes in self.elements]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
-
-    def attributes(self, name: str) -> list[str]:
-        return [
-            value or "" for _, found in self.elements for n, value in found.items() if n == name
-        ]
-
-
 @cache
 def benign_shapes() -> dict[str, tuple[list[tuple[str, tuple[str, ...]]], dict[str, str]]]:
     """Elements and contents of each kind of page, with harmless text."""
@@ -124,6 +70,8 @@ def benign_shapes() -> dict[str, tuple[list[tuple[str, tuple[str, ...]]], dict[s
 
 def kind_of(path: str, html: str) -> str:
     """Pages are named by their content: `entries tuned` for one of the tuned entry."""
+    if path.startswith("searches/"):
+        return path
     return f"{PurePosixPath(path).parts[0]} {'tuned' if ' · tuned · ' in html else 'fixed'}"
 
 

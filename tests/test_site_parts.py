@@ -177,6 +177,11 @@ def test_the_parent_is_found_among_the_attempts() -> None:
     assert diff.lines[-1].text == "+# child"
     assert Ancestry([search]).diff_to_parent(replace(run, source_hash="other")) is None
     assert Ancestry([]).diff_to_parent(run) is None
+    changed = replace(attempts[1].proposal, parents=(reference_hash("linear"),))
+    search = Search("mine", Path(), {}, (replace(attempts[1], proposal=changed),))
+    diff = Ancestry([search]).diff_to_parent(run)
+    assert diff is not None
+    assert diff.other == "its parent, linear"
 
 
 def test_only_a_known_mechanism_is_read_as_the_nearest() -> None:

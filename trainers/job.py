@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from agent_sandbox.candidate import source_hash
-from lra_design.records import Device, HostConfig, Scalar, TrainConfig, record
+from lra_design.records import Device, HostConfig, Scalar, TrainConfig, Versions, record
 from lra_design.versions import current_versions
 from tasks.registry import get_task
 from tasks.splits.storage import split_hash
@@ -40,17 +40,26 @@ class Job:
 def run_id(job: Job) -> str:
     """SHA-256 of all that the numbers of a run depend on: equal jobs have equal ids."""
     task = get_task(job.task)
+    splits = split_hash(task, "train"), split_hash(task, "validation")
+    return identity(job, splits, current_versions())
+
+
+def identity(job: Job, splits: tuple[str, str], versions: Versions) -> str:
+    """The id of a run that another machine made of `job`.
+
+    splits: hashes of its training and its validation split. versions: what computed it there.
+    """
     asked = {
         "source": source_hash(job.source.encode()),
         "task": job.task,
-        "splits": [split_hash(task, "train"), split_hash(task, "validation")],
+        "splits": list(splits),
         "setting": job.setting,
         "host": asdict(job.host),
         "train": asdict(job.train),
         "hyperparameters": job.hyperparameters,
         "seed": job.seed,
         "device": job.device,
-        "versions": asdict(current_versions()),
+        "versions": asdict(versions),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import unified_diff
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 from leaderboards.contents import Search
 from leaderboards.dossiers import Dossier
 from lra_design.records import Attempt, Run
-from mechanisms import REFERENCES, reference_source
+from mechanisms import REFERENCES, reference_hash, reference_source
 
 MOST_LINES = 3000
 """Of either source: longer ones are not compared, since a comparison may take their product."""
@@ -53,16 +53,28 @@ class Ancestry:
         found = self.attempt_of(run.source_hash)
         if found is None or not found[1].proposal.parents:
             return None
-        parent = self.attempt_of(found[1].proposal.parents[0])
+        parent = self._named_source(found[1].proposal.parents[0])
         if parent is None:
             return None
-        search, attempt = parent
-        name = attempt.feedback.report.mechanism or "no single mechanism"
-        return Diff(
-            other=f"its parent, attempt {attempt.index} of {search.name} ({name})",
-            note=found[1].proposal.change,
-            lines=diff_lines(attempt.proposal.source, run.source),
-        )
+        name, source = parent
+        lines = diff_lines(source, run.source)
+        return Diff(f"its parent, {name}", found[1].proposal.change, lines)
+
+    def _named_source(self, source_hash: str) -> tuple[str, str] | None:
+        """An attempt or a reference: what it is, and its source."""
+        found = self.attempt_of(source_hash)
+        if found is not None:
+            search, attempt = found
+            name = attempt.feedback.report.mechanism or "no single mechanism"
+            return f"attempt {attempt.index} of {search.name} ({name})", attempt.proposal.source
+        reference = _references().get(source_hash)
+        return (reference, reference_source(reference)) if reference else None
+
+
+@cache
+def _references() -> dict[str, str]:
+    """Source hash to the name of a reference."""
+    return {reference_hash(name): name for name in REFERENCES}
 
 
 def diff_to_nearest(run: Run, dossier: Dossier | None) -> Diff | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -149,14 +148,8 @@ class SearchView:
 
 
 def search_views(searches: Iterable[Search]) -> tuple[SearchView, ...]:
-    """Each search with a key of its own: that of its name and settings, numbered where equal."""
-    views, seen = [], Counter[str]()
-    for search in searches:
-        what = json.dumps([search.name, search.settings], sort_keys=True)
-        key = hashlib.sha256(what.encode()).hexdigest()[:12]
-        seen[key] += 1
-        views.append(SearchView(key if seen[key] == 1 else f"{key}-{seen[key]}", search))
-    return tuple(views)
+    """Each search, its key the place that it has among them."""
+    return tuple(SearchView(str(i), search) for i, search in enumerate(searches, start=1))
 
 
 def operator_rows(attempts: Sequence[Attempt]) -> list[OperatorRow]:

@@ -32,10 +32,12 @@ from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
 from lra_design.cli.serve import serve
+from lra_design.cli.submit import submit
 from lra_design.cli.tournament import tournament
 from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
+from lra_design.cli.verify import verify
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -78,6 +80,8 @@ for command in (
     mcp,
     board,
     serve,
+    submit,
+    verify,
     compare,
     noise,
     proxy,
