@@ -29,6 +29,8 @@ from lra_design.records import Attempt, Run, to_json
 
 JOURNAL = "journal.sqlite"
 SETTINGS = "design.json"
+WORKSPACE = "workspace"
+"""Where a program of somebody else writes, in a design run: nothing below it is read."""
 RUNS = (store.FILE_NAME, store.REPEATED)
 KNOWN = (*RUNS, dossiers.FILE_NAME, JOURNAL)
 
@@ -94,9 +96,15 @@ def find_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        found = (name for name in names if name in KNOWN or name.endswith(SUFFIX))
-        yield from (Path(parent, name) for name in found)
+    for parent, folders, names in os.walk(folder):
+        if SETTINGS in names:  # an agent's own files are no records
+            folders[:] = [name for name in folders if name != WORKSPACE]
+        yield from (Path(parent, name) for name in names if is_known(name))
+
+
+def is_known(name: str) -> bool:
+    """Whether a file of this name is read."""
+    return name in KNOWN or name.endswith(SUFFIX)
 
 
 def first_of_each(runs: Iterable[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:

@@ -165,6 +165,7 @@ FLAGS = {
         "--unsafe-no-sandbox",
         "--workers",
     ],
+    "serve": ["--host", "--port"],
     "tournament": [
         "--device",
         "--executor",

@@ -70,6 +70,8 @@ def benign_shapes() -> dict[str, tuple[list[tuple[str, tuple[str, ...]]], dict[s
 
 def kind_of(path: str, html: str) -> str:
     """Pages are named by their content: `entries tuned` for one of the tuned entry."""
+    if path.startswith("searches/"):
+        return path
     return f"{PurePosixPath(path).parts[0]} {'tuned' if ' · tuned · ' in html else 'fixed'}"
 
 

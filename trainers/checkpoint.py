@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lra_design.records import Usage, from_json, record, to_json
 from trainers.curve import Curve, Pending
-from trainers.tensor_files import read_tensors, write_tensors
+from trainers.tensor_files import read_notes, read_tensors, write_tensors
 
 NAME = "checkpoint.safetensors"
 PENDING = "pending."
@@ -34,6 +34,10 @@ class Standing:
     """Up to then, interruptions left out."""
     device: str = "cpu"
     """The name of what computed it: a card's, or `cpu`."""
+    title: str = ""
+    """What is trained, in words, for whoever shows how far it is."""
+    num_steps: int | None = None
+    """Of the whole training; None in older checkpoints."""
 
     @property
     def step(self) -> int:
@@ -56,6 +60,16 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Standing] | None:
         return None
     tensors, notes = read_tensors(folder / NAME)
     return tensors, from_json(Standing, notes.get("standing", "{}"))
+
+
+def read_standing(folder: Path) -> Standing | None:
+    """Where a training stood when it was last kept, without its tensors; None when nothing was.
+
+    Raises DataError when the file is damaged, RecordError when another version wrote it.
+    """
+    if not (folder / NAME).exists():
+        return None
+    return from_json(Standing, read_notes(folder / NAME).get("standing", "{}"))
 
 
 def remove_checkpoint(folder: Path) -> None:

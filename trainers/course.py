@@ -229,6 +229,8 @@ class Course:
             pending=self._pending,
             usage=self.usage(),
             device=self._device,
+            title=f"{self._job.name} on {self._job.task}, seed {self._job.seed}",
+            num_steps=self._job.train.num_steps,
         )
         weights = self._weights if self._pending else {}
         pending = {f"{PENDING}{name}": tensor for name, tensor in weights.items()}

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 from leaderboards.contents import Contents
 from leaderboards.scores import rank
 from leaderboards.site.agents import agent_views
+from leaderboards.site.attempts import attempt_view
 from leaderboards.site.boards import BoardView, FamilyView, Row, board_views, families
 from leaderboards.site.commands import reproduction, source_file
 from leaderboards.site.comparing import comparison_data
@@ -18,7 +20,20 @@ from leaderboards.site.figures import curve_plot, front_views, scaling_plots
 from leaderboards.site.overall import overall_views
 from leaderboards.site.ranking import rank_views
 from leaderboards.site.rendering import render
+from leaderboards.site.searches import SearchView, search_views
 from lra_design.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a served page says of what goes on now."""
+
+    kind: Literal["records", "progress"]
+    """What the page is made of."""
+    version: str
+    """Equal as long as that is the same."""
+    line: str
+    """What is running, in a line."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,9 @@ class Site:
     contents: Contents
     boards: tuple[BoardView, ...]
     families: Sequence[FamilyView]
+    searches: tuple[SearchView, ...]
+    live: Live | None = None
+    """Of a site that is served while it grows."""
 
     @cached_property
     def ancestry(self) -> Ancestry:
@@ -51,7 +69,8 @@ def make_site(
     Raises RecordError when a score is no number in [0, 1].
     """
     boards = board_views(rank(contents.runs, chance=chance), contents)
-    return Site(title, notes, contents, boards, families(view.board for view in boards))
+    published = families(view.board for view in boards)
+    return Site(title, notes, contents, boards, published, search_views(contents.searches))
 
 
 def pages(site: Site) -> dict[str, Callable[[], str]]:
@@ -64,6 +83,20 @@ def pages(site: Site) -> dict[str, Callable[[], str]]:
         found[f"boards/{view.key}.html"] = partial(_costs, site, view)
         for row in view.rows:
             found[f"entries/{row.key}.html"] = partial(_entry, site, view, row)
+    return found | _search_pages(site)
+
+
+def _search_pages(site: Site) -> dict[str, Callable[[], str]]:
+    entries: dict[str, list[tuple[BoardView, Row]]] = {}
+    for board in site.boards:
+        for row in board.rows:
+            entries.setdefault(row.entry.source_hash, []).append((board, row))
+    found: dict[str, Callable[[], str]] = {}
+    for view in site.searches:
+        found[f"searches/{view.key}.html"] = partial(render, "search.html.j2", site=site, view=view)
+        for index in range(len(view.attempts)):
+            page = partial(_attempt, site, view, index, entries)
+            found[f"searches/{view.key}/{index}.html"] = page
     return found
 
 
@@ -119,3 +152,10 @@ def _entry(site: Site, view: BoardView, row: Row) -> str:
         commands=reproduction(row),
         source_file=source_file(run),
     )
+
+
+def _attempt(
+    site: Site, view: SearchView, index: int, entries: Mapping[str, Sequence[tuple[BoardView, Row]]]
+) -> str:
+    shown = attempt_view(view, index, entries)
+    return render("attempt.html.j2", site=site, view=view, shown=shown)

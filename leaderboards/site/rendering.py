@@ -17,11 +17,14 @@ from markupsafe import Markup
 from leaderboards import table
 from leaderboards.human import FLAG_MEANING, comparable_task
 from leaderboards.scores import RANKED_SEEDS
+from leaderboards.site.attempts import cut
 from leaderboards.site.boards import CHART_WIDTH
 from leaderboards.site.charts import PLOT_HEIGHT, PLOT_WIDTH, amount, binary, brief_seconds
 from leaderboards.site.columns import COLUMNS, known_columns
 from leaderboards.site.figures import QUANTITIES
 from leaderboards.site.highlighting import highlighted
+from leaderboards.site.searches import HEIGHT, WIDTH
+from leaderboards.site.tree import RADIUS
 from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
@@ -56,16 +59,21 @@ def _environment() -> Environment:
         "binary": binary,
         "brief_seconds": brief_seconds,
         "highlighted": highlighted,
+        "beginning": cut,
     }
     environment.globals |= {
+        "BUDGET_HEIGHT": HEIGHT,
+        "BUDGET_WIDTH": WIDTH,
         "CHART_WIDTH": CHART_WIDTH,
         "COLUMNS": COLUMNS,
         "FLAG_MEANING": FLAG_MEANING,
+        "MOST_LINKS": 100,
         "NAME_WIDTH": table.NAME_WIDTH,
         "NOT_COMPARABLE": table.NOT_COMPARABLE,
         "PLOT_HEIGHT": PLOT_HEIGHT,
         "PLOT_WIDTH": PLOT_WIDTH,
         "QUANTITIES": QUANTITIES,
+        "RADIUS": RADIUS,
         "RANKED_SEEDS": RANKED_SEEDS,
         "conditions": table.conditions,
         "gap_note": table.gap_note,

@@ -31,6 +31,7 @@ from lra_design.cli.reproduce import reproduce
 from lra_design.cli.sandbox import sandbox
 from lra_design.cli.score import score
 from lra_design.cli.screen import screen
+from lra_design.cli.serve import serve
 from lra_design.cli.submit import submit
 from lra_design.cli.tournament import tournament
 from lra_design.cli.train import train
@@ -78,6 +79,7 @@ for command in (
     attribute,
     mcp,
     board,
+    serve,
     submit,
     verify,
     compare,
