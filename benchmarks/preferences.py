@@ -39,8 +39,8 @@ from agent_sandbox.agents.preferences.choices import EXTRA, SLOTS, Choose, Genom
 from agent_sandbox.agents.search import search
 from agent_sandbox.isolation import open_isolation
 from leaderboards.intervals import student_t_interval, wilson_interval
+from lra_design.cli.contest import PROBES
 from lra_design.cli.crew import Crew
-from lra_design.cli.design import PROBES
 from lra_design.cli.display import Display
 from lra_design.cli.judging import Entrant, Judging
 from lra_design.cli.preparing import generate_shown

@@ -280,8 +280,9 @@ def test_ten_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert set(check_whole(tmp_path, expected)) == expected
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(30, marks=pytest.mark.slow)])
-def test_writers_killed_in_the_middle_leave_it_whole(tmp_path: Path, rounds: int) -> None:
+@pytest.mark.slow
+def test_writers_killed_in_the_middle_leave_it_whole(tmp_path: Path) -> None:
+    rounds = 30
     run = make_run("a", 0, 0.5, source="#" * 50_021)  # long enough to be cut in two
     (tmp_path / "run.json").write_text(to_json(run))
     acknowledged = run_writers(KILLED, tmp_path, rounds, 100_003)

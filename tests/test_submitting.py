@@ -267,6 +267,8 @@ def test_the_scripts_of_the_workflow_call_commands_that_exist(workflow: Any) -> 
         for call in re.findall(r"bin/lra-design\" (.*)", script):
             words = shlex.split(call)
             command = cli.commands[words[0]]
+            if isinstance(command, click.Group):
+                command = command.commands[words[1]]
             options = {
                 flag for p in command.params if isinstance(p, click.Option) for flag in p.opts
             }
