@@ -21,7 +21,13 @@ from leaderboards.site.boards import Row, board_views
 from leaderboards.site.charts import Dot, Scale, Series, amount, binary, log_ticks, make_plot
 from leaderboards.site.columns import known_columns
 from leaderboards.site.commands import reproduction
-from leaderboards.site.diffs import Ancestry, diff_lines, diff_to_nearest
+from leaderboards.site.diffs import (
+    MAX_COMPARED_CHARACTERS,
+    MAX_COMPARED_LINES,
+    Ancestry,
+    diff_lines,
+    diff_to_nearest,
+)
 from leaderboards.site.figures import front_views
 from leaderboards.site.overall import overall_views, published_means
 from leaderboards.site.ranking import rank_views
@@ -163,7 +169,8 @@ def test_a_difference_shows_changed_lines_and_gives_up_on_long_ones() -> None:
         ("added", "+c"),
     ]
     assert diff_lines("a", "a") == ()
-    assert diff_lines("a\n" * 5000, "a") is None
+    for long in ("a\n" * (MAX_COMPARED_LINES + 1), "a" * (MAX_COMPARED_CHARACTERS + 1)):
+        assert diff_lines(long, "a") is None
 
 
 def test_the_parent_is_found_among_the_attempts() -> None:

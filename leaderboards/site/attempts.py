@@ -6,14 +6,13 @@ and the page says how much is missing.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.llm.remembered import Exchange
 from leaderboards.site.boards import BoardView, Row
+from leaderboards.site.diffs import Line, diff_lines
 from leaderboards.site.searches import SearchView
 from leaderboards.site.tree import Node
 from lra_design.errors import RecordError
@@ -23,8 +22,6 @@ MAX_CHARACTERS = 100_000
 """Of one text on a page."""
 MAX_EXCHANGES = 20
 """Of one attempt with an llm that are shown."""
-MAX_COMPARED_LINES = 1_000
-"""Of either source of a diff, whose cost grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,12 @@ class Said:
 
 
 @dataclass(frozen=True)
-class DiffLine:
-    """A line of a unified diff."""
-
-    kind: Literal["added", "removed", "place", "same"]
-    text: str
-
-
-@dataclass(frozen=True)
-class Diff:
+class ParentDiff:
     """Against one parent."""
 
     parent: int
     """Its index."""
-    lines: tuple[DiffLine, ...] | None
+    lines: tuple[Line, ...] | None
     """None where the sources are too long to be compared."""
 
 
@@ -76,7 +65,7 @@ class AttemptView:
     said: tuple[Said, ...]
     num_unsaid: int
     """Exchanges with the llm that are not shown."""
-    diffs: tuple[Diff, ...]
+    diffs: tuple[ParentDiff, ...]
     entries: tuple[tuple[BoardView, Row], ...]
     """Those on the boards with this very source."""
 
@@ -102,7 +91,9 @@ def attempt_view(
         said=said(kept[:MAX_EXCHANGES]),
         num_unsaid=max(0, len(kept) - MAX_EXCHANGES),
         diffs=tuple(
-            Diff(parent, diff(view.attempts[parent].proposal.source, attempt.proposal.source))
+            ParentDiff(
+                parent, diff_lines(view.attempts[parent].proposal.source, attempt.proposal.source)
+            )
             for parent in nodes[index].parents
         ),
         entries=tuple(entries.get(attempt.source_hash, ())),
@@ -128,24 +119,6 @@ def said(exchanges: Sequence[tuple[str, str]]) -> tuple[Said, ...]:
         texts.append(Said("reply", cut(exchange.reply.text), _note(exchange)))
         known |= {*turns, ("assistant", exchange.reply.text)}
     return tuple(texts)
-
-
-def diff(before: str, after: str) -> tuple[DiffLine, ...] | None:
-    """A unified diff, empty for equal texts; None where they are too long."""
-    if max(len(before), len(after)) > MAX_CHARACTERS:
-        return None
-    old, new = before.splitlines(), after.splitlines()
-    if max(len(old), len(new)) > MAX_COMPARED_LINES:
-        return None
-    lines = list(difflib.unified_diff(old, new, lineterm=""))[2:]
-    return tuple(DiffLine(_KINDS.get(line[:1], "same"), line) for line in lines)
-
-
-_KINDS: dict[str, Literal["added", "removed", "place", "same"]] = {
-    "+": "added",
-    "-": "removed",
-    "@": "place",
-}
 
 
 def _note(exchange: Exchange) -> str:

@@ -13,8 +13,10 @@ from leaderboards.dossiers import Dossier
 from lra_design.records import Attempt, Run
 from mechanisms import REFERENCES, reference_hash, reference_source
 
-MOST_LINES = 3000
-"""Of either source: longer ones are not compared, since a comparison may take their product."""
+MAX_COMPARED_LINES = 1_000
+"""Of either source: a comparison may take their product."""
+MAX_COMPARED_CHARACTERS = 100_000
+"""Of either source."""
 
 
 class Line(NamedTuple):
@@ -92,8 +94,10 @@ def diff_to_nearest(run: Run, dossier: Dossier | None) -> Diff | None:
 @lru_cache(maxsize=512)
 def diff_lines(old: str, new: str) -> tuple[Line, ...] | None:
     """The changed lines with three lines around them; None when a source is too long."""
+    if max(len(old), len(new)) > MAX_COMPARED_CHARACTERS:
+        return None
     before, after = old.splitlines(), new.splitlines()
-    if max(len(before), len(after)) > MOST_LINES:
+    if max(len(before), len(after)) > MAX_COMPARED_LINES:
         return None
     lines = unified_diff(before, after, lineterm="")
     return tuple(_line(line) for number, line in enumerate(lines) if number > 1)
