@@ -38,12 +38,14 @@ class Merged:
 def merge(folders: Sequence[Path], out: Path) -> Merged:
     """Put what is in and below `folders` together in `out`, beside what is there.
 
-    Everything is read before anything is written. Raises UsageError for a folder that is none,
-    RecordError for a damaged file, DataError when something cannot be read or written.
+    Everything is read before anything is written. Raises UsageError for a folder that is none, or
+    that holds `out` or lies in it, RecordError for a damaged file, DataError when something cannot
+    be read or written.
     """
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:
         raise UsageError(f"expected folders to merge, '{missing[0]}' is none: name some that exist")
+    _require_apart(folders, out)
     with _alone_in(out):
         found = read_contents([*folders, out])
         known = _all_dossiers([*folders, out])
@@ -52,6 +54,18 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
             dossiers=DossierFile(out).merge(known),
             searches=merge_searches([search.journal for search in found.searches], out),
         )
+
+
+def _require_apart(folders: Sequence[Path], out: Path) -> None:
+    """Whoever read both would find what was merged twice."""
+    whole = out.resolve()
+    for folder in folders:
+        part = folder.resolve()
+        if part != whole and (part.is_relative_to(whole) or whole.is_relative_to(part)):
+            raise UsageError(
+                f"expected a folder to merge into that is apart from what is merged, found {out} "
+                f"and {folder}, of which one holds the other. Name another one with -o."
+            )
 
 
 def _all_dossiers(folders: Sequence[Path]) -> list[Dossier]:

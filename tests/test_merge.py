@@ -143,8 +143,9 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'none' is none"):
         merge([Path("none")], tmp_path / "out")
     (tmp_path / "file").write_text("")
+    (tmp_path / "machine").mkdir()
     with pytest.raises(DataError, match="Name a folder that you may write to"):
-        merge([tmp_path], tmp_path / "file")
+        merge([tmp_path / "machine"], tmp_path / "file")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,5 +156,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "6 files in" in capsys.readouterr().out
     assert run(["board", "show", str(tmp_path / "out")]) == 0
     assert "once more" in capsys.readouterr().out
+    for source, out in ((tmp_path, machines[0]), (machines[0], tmp_path)):
+        assert run(["board", "merge", str(source), "-o", str(out)]) == 2
+        assert "one holds the other" in capsys.readouterr().err
     assert run(["board", "rebuild", str(tmp_path / "none")]) == 2
     assert "expected a folder of runs" in capsys.readouterr().err
