@@ -287,6 +287,7 @@ def judged(source: str) -> Feedback:
     return dataclasses.replace(feedback_with(source, scores), failure=failure)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_goes_on_as_it_would_have(tmp_path: Path) -> None:
     def searched(path: Path, num_attempts: int) -> list[Attempt]:
         return search(

@@ -68,6 +68,7 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow  # CI runs it, from the README
 def test_one_test_for_each_check(folder: Path, pytest_here: Callable[..., tuple[int, str]]) -> None:
     """An invalid file that pytest finds by itself, too, and one that is warned."""
     package = folder / "candidates"

@@ -117,7 +117,13 @@ def test_a_task_is_what_it_says(task: Task) -> None:
         assert (task.splits_of.sizes, task.splits_of.documents) == (task.sizes, task.documents)
 
 
-@pytest.mark.parametrize("task", GENERATED.values(), ids=GENERATED)
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, id=name, marks=[pytest.mark.slow] if name == "pathx-v1" else [])
+        for name, task in GENERATED.items()
+    ],
+)
 def test_a_generated_task_gives_what_it_says(task: Task) -> None:
     count = 2003 if task.max_seq_len <= 2000 else 211
     examples = stream_of(task, 179, 0, count)

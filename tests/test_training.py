@@ -245,6 +245,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.slow  # test_course.py kills one, which is harder
 def test_an_interrupted_training_gives_the_numbers_of_an_uninterrupted_one(
     isolation: Isolation, tmp_path: Path
 ) -> None:
