@@ -41,6 +41,7 @@ from leaderboards.store import Store
 from lra_design.cli import run as run_cli
 from lra_design.errors import DataError, RecordError, UsageError
 from lra_design.records import Run, Score, to_json
+from mechanisms import reference_hash, reference_source
 from trainers.job import identity
 from trainers.referee import run_job
 
@@ -56,7 +57,7 @@ def a_score(split: str, hits: int) -> Score:
 
 def a_run(seed: int, hits: int = 200, **changes: Any) -> Run:
     """A scored record whose id is that of its content."""
-    run = make_run("a", seed, 0.5, source=SOURCE, source_hash=HASH)
+    run = make_run("a", seed, 0.5, source=SOURCE, source_hash=HASH, origin="candidate")
     scores = {"validation": a_score("validation", hits), "test": a_score("test", hits)}
     run = dataclasses.replace(run, **{**scores, **changes})
     run_id = identity(run_job(run), (SPLIT, "listops-mini-validation"), run.versions)
@@ -391,6 +392,8 @@ EDITS: dict[str, tuple[Run, str]] = {
     "layers": (a_run(0, host=dataclasses.replace(HOST, num_layers=10**9)), "256 layers"),
     "width": (a_run(0, host=dataclasses.replace(HOST, d_model=10**9)), "widths and batches"),
     "batch": (a_run(0, train=dataclasses.replace(TRAIN, batch_size=0)), "widths and batches"),
+    "false reference": (change(origin="reference", name="softmax"), "the reference that it names"),
+    "no reference": (change(origin="reference"), "the reference that it names"),
     "source": (change(source="# other\n"), "is of another source"),
     "hash": (change(source_hash="0" * 64), "is of another source"),
 }
@@ -400,6 +403,14 @@ EDITS: dict[str, tuple[Run, str]] = {
 def test_an_edited_record_is_refused(file: Path, name: str) -> None:
     run, says = EDITS[name]
     refused(put(file, members(run)), says)
+
+
+def test_a_reference_is_one_when_it_is_that_file(file: Path) -> None:
+    digest = reference_hash("mean")
+    own = {"source": reference_source("mean"), "source_hash": digest, "name": "mean"}
+    run = a_run(0, origin="reference", **own)
+    held = members(run, dossier=a_dossier(source_hash=digest), candidate=run.source.encode())
+    assert read_bundle(put(file, held)).runs == (run,)
 
 
 def test_an_edited_source_is_refused(file: Path) -> None:

@@ -228,6 +228,7 @@ FLAGS = {
         "--retrain",
         "--seed",
         "--unsafe-no-sandbox",
+        "--weights",
     ],
     "validate": [
         "--fast",

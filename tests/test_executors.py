@@ -386,12 +386,12 @@ def test_a_job_ends_with_whoever_started_it_and_goes_on_later(tmp_path: Path) ->
 
 def test_a_job_may_be_a_command_which_is_done_once_its_file_is_there(tmp_path: Path) -> None:
     told = command(
-        ["new", "one"], tmp_path / "job", working_folder=tmp_path / "work", result="../work/one.py"
+        ["new", "one"], tmp_path / "job", working_folder=tmp_path / "own", result="../own/one.py"
     )
-    (tmp_path / "work").mkdir()
+    (tmp_path / "own").mkdir()
     assert folders.assign(told) is None
     assert work.run_job(told.folder, "first", never) == DONE
-    assert (tmp_path / "work" / "one.py").exists()
+    assert (tmp_path / "own" / "one.py").exists()
     assert folders.assign(told) == DONE
     assert work.run_job(told.folder, "again", never) == DONE  # `new` would refuse to overwrite
     other = command(["board"], tmp_path / "job", working_folder=tmp_path, result="none")

@@ -11,6 +11,7 @@ from leaderboards.dossiers import Dossier
 from leaderboards.scores import rank
 from lra_design.errors import RecordError
 from lra_design.records import Run, Score
+from mechanisms import REFERENCES, reference_hash
 from trainers.job import identity
 from trainers.referee import run_job
 
@@ -100,6 +101,11 @@ def _is_buildable(run: Run) -> bool:
     )
 
 
+def _is_reference(run: Run) -> bool:
+    """Whether it is a known mechanism as that stands: nobody else's may be shown as one."""
+    return run.name in REFERENCES and run.source_hash == reference_hash(run.name)
+
+
 def _uses_are_possible(run: Run) -> bool:
     usage = run.usage
     amounts = [usage.seconds, usage.cpu_seconds, usage.peak_memory_bytes]
@@ -131,6 +137,10 @@ RULES: tuple[tuple[str, Callable[[Run], bool]], ...] = (
     (
         f"a name and an agent of 1 to {MAX_NAME} characters",
         lambda run: all(0 < len(name) <= MAX_NAME for name in (run.name, run.agent or "-")),
+    ),
+    (
+        "the origin 'candidate', or the file of the reference that it names",
+        lambda run: run.origin == "candidate" or _is_reference(run),
     ),
     (
         "a mode that is that of its host",

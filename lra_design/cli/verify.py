@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lra_design.cli.options import device_option, isolation, isolation_options, json_option
-from lra_design.errors import LraDesignError, UsageError
+from lra_design.errors import LraDesignError, RecordError, UsageError
 from lra_design.records import Level
 from lra_design.visible import visible_text
 
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 2**31 - 1),
     help="The seed to train again.  [default: the one with the highest test score]",
 )
+@click.option(
+    "--weights",
+    is_flag=True,
+    help="Refuse a bundle that lacks the weights of a seed: its scores could not be checked.",
+)
 @json_option
 @device_option
 @isolation_options
@@ -40,6 +45,7 @@ def verify(
     paths: tuple[Path, ...],
     retrain: bool,
     seed: int | None,
+    weights: bool,
     as_json: bool,
     device: str,
     level: Level,
@@ -54,6 +60,8 @@ def verify(
     if seed is not None and not retrain:
         raise UsageError("--seed says which seed to train again: add --retrain")
     read = dict(refusals(_bundles(paths)))
+    if weights:
+        read = {path: _with_weights(found) for path, found in read.items()}
     with ExitStack() as stack:
         verifier = _verifier(stack, device, level)
         results = [
@@ -89,6 +97,20 @@ def _verifier(stack: ExitStack, device: str, level: Level) -> Verifier:
     training = stack.enter_context(isolation(level, card)) if card else validation
     scratch = Path(stack.enter_context(TemporaryDirectory(prefix="lra-design-verify-")))
     return Verifier(validation, training, scratch, lambda line: click.echo(f"  {line}", err=True))
+
+
+def _with_weights(found: Bundle | LraDesignError) -> Bundle | LraDesignError:
+    """The bundle, or why it is refused: without weights its scores are anybody's claim."""
+    if isinstance(found, LraDesignError):
+        return found
+    lacking = sorted({run.seed for run in found.runs} - set(found.weights))
+    if not lacking:
+        return found
+    seeds = ", ".join(map(str, lacking))
+    return RecordError(
+        f"{found.path} is refused: it has no weights of seed {seeds}. `lra-design submit "
+        "--weights` adds them."
+    )
 
 
 def _to_retrain(bundle: Bundle, seed: int | None) -> Run:

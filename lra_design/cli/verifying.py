@@ -39,6 +39,8 @@ from trainers.training import OnProgress, train
 NOT_SHOWN = (
     ("agent and attempts", "nothing in a bundle shows who wrote it, and in how many attempts"),
     ("seconds and memory", "they are those of the submitter's machine"),
+    ("curves, ledger of the study, shuffled twin", "nothing in a bundle shows what was trained"),
+    ("isolation of the submitter", "what ran there is not seen here"),
 )
 """Claims that nobody can check from a bundle."""
 
