@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 10.0
 """Between two progress lines where there is no terminal."""
+TELLING_SHARE = 0.05
+"""Of a stage, before which its speed says nothing about the rest."""
 
 
 class Display:
@@ -107,9 +109,15 @@ class Stage:
             if self._display.live or now - self._last_line < LINE_EVERY_SECONDS:
                 return
             self._last_line = now
-        left = (now - self._started) * (self._total - done) / max(1, done)
         share = min(100, 100 * done // self._total)
-        self._display.say(f"  {share:3d} %  about {left:.0f} s left  {note}")
+        self._display.say(f"  {share:3d} %  {self._left(done, now)}{note}")
+
+    def _left(self, done: int, now: float) -> str:
+        """The time left, once what is done tells: the first steps compile and load."""
+        if done < TELLING_SHARE * self._total:
+            return ""
+        seconds = (now - self._started) * (self._total - done) / done
+        return f"about {seconds:.0f} s left  "
 
 
 def _text(template: str, *, width: int) -> TextColumn:
