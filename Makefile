@@ -15,7 +15,7 @@ ARGS ?=
 
 fail = { echo "error: $(1)" >&2; exit 2; }
 NEED_LINUX := expected Linux, found $$(uname -s). Elsewhere run it in a container or a virtual machine.
-NEED_PYTHON = expected Python 3.11 or later, found $$("$(or $(PYTHON),python3)" --version 2>&1 || \
+NEED_PYTHON = expected Python 3.11 or later, found $$("$(or $(PYTHON),python3)" --version 2>/dev/null || \
   echo none) as '$(or $(PYTHON),python3)'. Install it (Debian, Ubuntu: apt install python3.11-venv; \
   without root: uv python install 3.11), or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11
 NEED_FOLDER := cannot write $(VENV) here. Name a place for it and for the run: \

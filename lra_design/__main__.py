@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
+_UNPRINTED = 3
 _SHOW_CURSOR = "\x1b[?25h"  # a bar hides it, and may not get to show it again
 
 _received: list[int] = []
@@ -35,9 +36,10 @@ def main() -> None:
         run_command()
     except SystemExit as end:
         _on_signals(_leave)
+        printed = _flush()
         if _received and end.code == _INTERRUPTED:
             _die_of(_received[0])
-        raise
+        raise SystemExit(end.code or (0 if printed else _UNPRINTED)) from None
 
 
 def _open_standard_streams() -> None:
@@ -47,9 +49,9 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
-    sys.stdin = sys.stdin or open(0)  # noqa: PTH123, SIM115
-    sys.stdout = sys.stdout or open(1, "w")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(2, "w")  # noqa: PTH123, SIM115
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a locale without '≈' shows '?'
@@ -78,14 +80,22 @@ def _leave(number: int, frame: FrameType | None = None) -> NoReturn:
         _die_of(number)
 
 
+def _flush() -> bool:
+    """Whether all that the command printed went out; what did not is dropped in silence."""
+    went = True
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            went = False
+    return went
+
+
 def _die_of(number: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        os._exit(128 + number)  # the first process of a container does not die of signals
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # the first process of a container does not die of signals
 
 
 def _note_ignored(ignored: Any) -> None:

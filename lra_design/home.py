@@ -21,8 +21,7 @@ HOME_VARIABLE = "LRA_DESIGN_HOME"
 
 def home() -> Path:
     """The installation's folder, made when missing. Raises DataError when it cannot be."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    folder = Path(chosen) if chosen else Path.home() / ".local" / "share" / "lra-design"
+    folder = _folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -31,6 +30,18 @@ def home() -> Path:
             f"Set {HOME_VARIABLE} to a folder you can write to."
         ) from None
     return folder.resolve()
+
+
+def _folder() -> Path:
+    if chosen := os.environ.get(HOME_VARIABLE):
+        return Path(chosen)
+    try:
+        return Path.home() / ".local" / "share" / "lra-design"
+    except RuntimeError:
+        raise DataError(
+            f"user {os.getuid()} has no home, and HOME is not set. "
+            f"Set {HOME_VARIABLE} to a folder that lasts, for the data and the secret."
+        ) from None
 
 
 def secret_seed(purpose: str) -> int:

@@ -3,9 +3,9 @@
     python tests/interrupted_program.py MOMENT ARGUMENTS...
 
 MOMENT is JSON: the signal is sent to the whole foreground group at the `number`-th of Python's
-audit events called `event` whose arguments contain `text`, and, with `again`, at so many events
-after it once more. Recipes are cut to a few steps, so that a command has all of its parts and lasts
-seconds.
+audit events called `event` whose arguments contain `text`, and, with `again`, so many events later
+once more; `ignored`: whoever started it had it ignore signals. Recipes are cut to a few steps, so
+that a command has all of its parts and lasts seconds.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ def shorten_recipes() -> None:
 
 if __name__ == "__main__":
     moment, sys.argv = json.loads(sys.argv[1]), ["lra-design", *sys.argv[2:]]
+    ignored = moment.pop("ignored", False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     if moment.get("event") != "import":  # nothing is imported before the program does
         shorten_recipes()
     if moment:

@@ -118,9 +118,8 @@ def run(arguments: list[str]) -> int:
         return _say(f"error: {error}", EXIT_USAGE)
     except LraDesignError as error:
         return _say(f"error: {error}", EXIT_HARNESS)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; so would be the next message
-        return EXIT_HARNESS
+    except (BrokenPipeError, SystemExit):  # of which click makes its own exit with 1
+        return EXIT_HARNESS  # the reader of our output has gone; there is nobody to tell
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         remedy = "Make it accessible, free some space, or choose another path."

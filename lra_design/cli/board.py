@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT = Path("runs/board")
+BOARD_WIDTH = 68
+"""Columns the table needs to name a mechanism; a narrower terminal wraps its lines."""
 TABLES = ("runs", "entries", "attempts", "findings", "trials")
 FIGURES = ("intervals", "critical-difference", "pareto")
 PAGE_NOTES = (
@@ -150,7 +152,9 @@ def publish(folders: Sequence[Path], site: Path | None, *, title: str, as_json: 
     if as_json:
         click.echo(json.dumps(board_json(entries), indent=2, allow_nan=False))
     else:
-        Console().print(render_table(entries))
+        console = Console()
+        console.width = max(console.width, BOARD_WIDTH)
+        console.print(render_table(entries))
     if site is not None:
         write_site(make_site(contents, chance, title=title, notes=PAGE_NOTES), site)
         click.echo(f"page: {(site / 'index.html').resolve()}", err=as_json)

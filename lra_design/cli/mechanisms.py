@@ -25,6 +25,8 @@ LEGEND = (
     "LRA: the best published mean over its five tasks without Path-X, of any size; "
     "`lra-design mechanisms NAME` shows each row with its source."
 )
+TABLE_WIDTH = 80
+"""Columns the list needs; a narrower terminal wraps its lines."""
 
 
 @click.command(short_help="The reference mechanisms: papers, costs, published results.")
@@ -56,6 +58,7 @@ def mechanisms(name: str | None, folder: Path | None, as_json: bool) -> None:
         click.echo("\n".join(_details(entries[0])))
     else:
         console = Console()
+        console.width = max(console.width, TABLE_WIDTH)
         console.print(_table(entries))
         console.print(LEGEND)
 
