@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.splits.audit import Audit
     from tasks.task import Task
 
-LIST_WIDTH = 96
+LIST_WIDTH = 80
 """Columns the list needs; a narrower terminal wraps its lines."""
 TASK_COLUMNS = ("task", "train", "val.", "test", "longest", "classes", "chance", "data")
 PROBE_COLUMNS = ("probe", "longest", "chance", "level", "range", "what a level is")
@@ -190,9 +190,10 @@ def _facts(task: Task) -> dict[str, Any]:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right")
+        left, last = column in TEXT_COLUMNS, column == columns[-1]
+        table.add_column(column, justify="left" if left else "right", no_wrap=not last)
     for row in rows:
         table.add_row(*row)
     return table
@@ -200,8 +201,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def _cells(task: Task) -> list[str]:
     fact = _facts(task)
-    state = "here" if fact["prepared"] else "on first use" if task.draw else "to prepare"
-    longest = f"{task.documents} x " if task.documents > 1 else ""
+    state = "here" if fact["prepared"] else "first use" if task.draw else "to prepare"
+    longest = f"{task.documents}x" if task.documents > 1 else ""
     return [
         task.id,
         *(f"{size:,}" for size in task.sizes.values()),

@@ -27,11 +27,11 @@ class Display:
     """Prints what happens, from any thread, to stderr; stdout is for results."""
 
     live: bool
-    """Whether there is a terminal to draw bars on."""
+    """Whether there is a terminal that bars can be drawn on."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
-        self.live = self.console.is_terminal
+        self.live = self.console.is_terminal and not self.console.is_dumb_terminal
         self._bars = Progress(
             _text("{task.description}", width=30),
             BarColumn(bar_width=10),
