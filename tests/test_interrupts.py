@@ -215,8 +215,8 @@ def test_ctrl_c_at_any_moment_is_one_line_and_loses_nothing(
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
-    """Asked again while it cleans up. What it leaves then, as one that is killed does, is no more
-    than a draft and a folder for passing use, which the next command removes."""
+    """Asked again while it cleans up. It may then leave, as one that is killed does, a draft, and a
+    folder for passing use, which the next command removes."""
     command = ["train", MEAN, *PROBE, "--out", str(tmp_path / "new")]
     code, _, err = lra_design(tmp_path, {**WRITTEN, "again": 2}, command)
     assert code == -signal.SIGINT
