@@ -158,9 +158,16 @@ MOMENTS = [
 ]
 
 
+DIFFERS = (
+    r"\d+(\.\d+)? (device-second)?s\b",
+    r"distance to \w+: .*",  # `verify` draws other inputs every time
+    r", \d+ requeued",  # a study says which of its trials were begun twice
+)
+
+
 def lasting(output: str, folder: Path) -> str:
     """What a command printed, without what differs from one time to the next."""
-    return re.sub(r"\d+(\.\d+)? (device-second)?s\b", "? s", output.replace(str(folder), ""))
+    return re.sub("|".join(DIFFERS), "", output.replace(str(folder), ""))
 
 
 def asked(command: str, folder: Path) -> list[str]:
