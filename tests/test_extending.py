@@ -28,7 +28,7 @@ PARTS = (
 )
 NAMED = r"`(?P<path>[\w/.]+)`:\n\n"
 BLOCK = r"^(?P<fence>`{3,4})(?P<kind>\w+)\n(?P<body>.*?)^(?P=fence)$"
-QUICK = re.compile(r"\.venv/bin/(lra-design (data|mechanisms|explain|recipe) |python -c )")
+QUICK = re.compile(r"lra-design (data|mechanisms|explain|recipe) |python -c ")
 ENTRY = "from lra_design.cli import main\nmain()\n"
 SSH = """#!/bin/sh
 # In place of OpenSSH: what is said after the options and the host is run here.
