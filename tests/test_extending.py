@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = {path.stem: path.read_text("utf-8") for path in ROOT.glob("docs/extending/[a-z]*.md")}
 PARTS = (
     *("lra_design", "tasks", "mechanisms", "agent_sandbox", "trainers", "leaderboards"),
-    *("benchmarks", "docs", "tests", "pyproject.toml"),
+    *("benchmarks", "docs", "examples", "tests", "README.md", "constraints.txt", "pyproject.toml"),
 )
 NAMED = r"`(?P<path>[\w/.]+)`:\n\n"
 BLOCK = r"^(?P<fence>`{3,4})(?P<kind>\w+)\n(?P<body>.*?)^(?P=fence)$"
