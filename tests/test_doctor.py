@@ -21,6 +21,7 @@ from lra_design.cli.facts import Fact, State
 from lra_design.cli.importing import Answer, Question, ask
 from lra_design.cli.requirements import Package, _recorded, pip_install, requirements
 from lra_design.home import HOME_VARIABLE
+from lra_design.kernels import KERNELS
 
 ROOT = Path(__file__).parent.parent
 STUBS = (
@@ -215,6 +216,52 @@ def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "LEAST_GIGABYTES", 1e9)
     states = {found.name: found.state for found in folder_facts()}
     assert states["temporary files"] == "warning"
+
+
+def test_cuda_is_looked_at_by_another_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written without a card: PyTorch is a stub that says what PyTorch says."""
+    torch = """
+from types import SimpleNamespace as _S
+version = _S(cuda="12.8")
+cuda = _S(is_available=lambda: {here}, device_count=lambda: 2)
+"""
+    questions = [Question("cuda"), Question("kernel", "flash-attn")]
+    for here in (False, True):
+        folder = stub(
+            tmp_path / str(here),
+            torch=torch.format(here=here),
+            flash_attn="flash_attn_func = len",
+        )
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            seen, kernel = (answer for _, answer in ask(questions))
+        if here:
+            assert seen.found == "PyTorch for CUDA 12.8 sees 2 card(s)"
+            assert kernel.found == "loads"
+        else:
+            assert seen.error == "PyTorch for CUDA 12.8 sees no card"
+            assert kernel.error.startswith("kernel 'flash-attn' needs CUDA")
+
+
+def test_a_driver_and_no_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1'\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("torch.version.cuda", "12.8")
+    answers = [Answer(found="PyTorch for CUDA 12.8 sees 1 card(s)")]
+    answers += [Answer(error="kernel is not installed: pip install it")] * len(KERNELS)
+    monkeypatch.setattr(
+        "lra_design.cli.importing.ask", lambda asked: zip(asked, answers, strict=True)
+    )
+    driver, cuda, *kernels = examination.gpu_facts()
+    assert (driver.state, driver.found) == ("ok", "NVIDIA H200, driver 570.1")
+    assert cuda.state == "ok"
+    assert {found.state for found in kernels} == {"missing"}
+    assert [found.name for found in kernels] == list(KERNELS)
+    assert not any(found.prevents for found in (driver, cuda, *kernels))
 
 
 def test_container_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

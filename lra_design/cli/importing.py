@@ -24,6 +24,10 @@ _PROGRAM = (
 )
 
 
+class Lack(Exception):
+    """What was asked for is not here; the message says it in our own words."""
+
+
 @dataclass(frozen=True)
 class Question:
     """`import` a module, look at `cuda`, or load the `kernel` of a name."""
@@ -93,6 +97,8 @@ def answer_all(questions: Sequence[Sequence[str]]) -> None:
     for kind, name in questions:
         try:
             answer = {"found": _ANSWERS[kind](name)}
+        except Lack as lack:
+            answer = {"error": str(lack)}
         except BaseException as error:  # a package may raise anything, SystemExit too
             first = (str(error).strip().splitlines() or [""])[0]
             answer = {"error": f"{type(error).__name__}: {first}"}
@@ -110,16 +116,19 @@ def _import(module: str) -> str:
 def _cuda(_: str) -> str:
     import torch
 
-    if torch.version.cuda is None:
-        return ""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return f"PyTorch for CUDA {torch.version.cuda} sees {count} card{'s' if count != 1 else ''}"
+    built = f"PyTorch for CUDA {torch.version.cuda}"
+    if not torch.cuda.is_available():
+        raise Lack(f"{built} sees no card")
+    return f"{built} sees {torch.cuda.device_count()} card(s)"
 
 
 def _kernel(name: str) -> str:
     from lra_design.kernels import load_kernel
 
-    load_kernel(name)
+    try:
+        load_kernel(name)
+    except ValueError as error:
+        raise Lack(str(error)) from None
     return "loads"
 
 
