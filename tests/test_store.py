@@ -224,6 +224,7 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     assert sorted(stored) == sorted(f"writer-{w}-{i}" for w in range(4) for i in range(25))
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_the_middle_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     long_run = replace(RUN, source="#" * 200_003)  # long enough to be cut in two
     acknowledged: list[str] = []

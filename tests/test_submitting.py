@@ -201,6 +201,8 @@ def test_what_is_honest_agrees_and_what_is_forged_does_not(
     found = figures(capsys)
     assert {name for name, figure in found.items() if figure.agrees is None} == {
         "agent and attempts",
+        "curves, ledger of the study, shuffled twin",
+        "isolation of the submitter",
         "seconds and memory",
     }
     assert found["seed 3, test accuracy"].tolerance == 0.005

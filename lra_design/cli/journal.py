@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lra_design.cli.options import json_option
+from lra_design.cli.options import json_option, output_option
 from lra_design.errors import DataError, UsageError
 from lra_design.visible import visible_text
 
@@ -81,13 +81,7 @@ def diff(run: Path, a: int, b: int) -> None:
 
 @journal.command()
 @folder_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file to write: its ending says how, .jsonl or .parquet.",
-)
+@output_option("The file to write: its ending says how, .jsonl or .parquet.")
 def export(run: Path, output: Path) -> None:
     """Write every attempt with its exchanges to a file: JSON lines, or Parquet for tables."""
     ending = output.suffix.removeprefix(".")
@@ -107,13 +101,7 @@ def export(run: Path, output: Path) -> None:
 
 @journal.command()
 @folder_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file of JSON lines to write, which must not be there yet.",
-)
+@output_option("The file of JSON lines to write, which must not be there yet.")
 def pairs(run: Path, output: Path) -> None:
     """Write which of two siblings came out better: pairs for preference trainers, as JSON lines.
 
