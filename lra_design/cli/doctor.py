@@ -30,9 +30,8 @@ READY = "ready: validation, and training on the processor, work at level standar
 def doctor(as_json: bool) -> int:
     """Look at interpreter, packages, isolation, GPU, data and folders; say what helps.
 
-    Packages are imported and levels of isolation are set up, which takes most of the time: about
-    half a minute on an idle laptop. Nothing is installed or downloaded, the network is not used,
-    and no mechanism is run.
+    Packages are imported and levels of isolation are set up and attacked, which takes most of the
+    time. Nothing is installed or downloaded, the network is not used, and no mechanism is run.
 
     Exit code 0: mechanisms can be validated and trained here, on the processor at isolation level
     standard. 3: they cannot; the last line says why. What else is missing does not count.
