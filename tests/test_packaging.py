@@ -113,6 +113,16 @@ def test_the_map_of_the_project_names_files_that_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_a_bug_report_is_asked_for_what_helps() -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text())
+    assert {"name", "description", "body"} <= set(form)  # all that GitHub demands
+    labels = [field["attributes"]["label"] for field in form["body"]]
+    assert "lra-design --version" in labels
+    assert "lra-design doctor --json" in labels
+    ids = [field["id"] for field in form["body"]]
+    assert len(set(ids)) == len(ids)
+
+
 def test_the_licence_is_the_one_that_is_named() -> None:
     assert PROJECT["project"]["license"] == "Apache-2.0"
     text = (ROOT / "LICENSE").read_text()
