@@ -7,7 +7,7 @@ PATH="$PWD/.venv/bin:$PATH"
 out=${1:-runs/examples/tuned}
 
 lra-design tune mechanisms/local_window.py --task recall-probe --trials 3 --seeds 1 --out "$out/study"
-for training in "$out"/study/*/run.json; do
-    lra-design score "$(dirname "$training")" --board "$out/board"
+for winner in "$out"/study/winners/*/; do
+    lra-design score "$winner" --board "$out/board"
 done
 lra-design board show "$out/board"

@@ -153,12 +153,12 @@ def _conditions(settings: DesignSettings) -> tuple[float | None, str]:
 
 
 def _open(run: Path) -> Journal:
-    """The journal at `run`. Raises UsageError when there is none."""
+    """The journal at `run`, empty for a run without attempts. Raises UsageError when it is none."""
     from agent_sandbox.agents.journal import Journal
     from lra_design.cli.run_folder import RunFolder
 
     path = RunFolder(run).journal if run.is_dir() else run
-    if not path.exists():
+    if not path.exists() and not (path.parent / "design.json").exists():
         raise UsageError(
             f"expected a journal at {path}, found nothing. Name the folder of a design run: what "
             "was given to --out."
@@ -168,7 +168,8 @@ def _open(run: Path) -> Journal:
 
 def _pick(attempts: Sequence[Attempt], index: int) -> Attempt:
     if index >= len(attempts):
-        raise UsageError(f"expected one of {len(attempts)} attempts, from 0, found {index}.")
+        there = f"attempts 0 to {len(attempts) - 1}" if attempts else "no attempts"
+        raise UsageError(f"attempt {index} is not there: the journal holds {there}.")
     return attempts[index]
 
 
