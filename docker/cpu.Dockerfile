@@ -29,8 +29,9 @@ FROM python
 RUN /usr/local/lib/lra-design/install.sh user
 COPY --from=dependencies /opt/lra-design /opt/lra-design
 COPY docker/health.py /usr/local/lib/lra-design/
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
-    /usr/local/lib/lra-design/install.sh package /dist /opt/lra-design
+# Copied, not mounted: the cache of Podman 4.3 does not see what changes in a mount.
+COPY --from=wheel /dist /usr/local/share/lra-design
+RUN /usr/local/lib/lra-design/install.sh package /usr/local/share/lra-design /opt/lra-design
 COPY mechanisms/ /work/mechanisms/
 
 ENV PATH=/opt/lra-design/bin:/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PYTHONUNBUFFERED=1
