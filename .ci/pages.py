@@ -1,4 +1,4 @@
-"""Run what pages of the documentation show: the lines of their `sh` blocks, then their `python` blocks.
+"""Run what pages of the documentation show: the commands of their `sh` blocks, then their Python.
 
 Everything runs from the project's root with `.venv/bin` first on PATH, page by page in the order
 given. `make test` is left out, because CI has just run it. The first failure ends the run.

@@ -82,6 +82,10 @@ def _budget(tuning: TuningProtocol) -> str:
     return f"tuned in {tuning.num_trials} trials{seconds}"
 
 
+def _chance(chance: float | None) -> str:
+    return "" if chance is None else f"chance {percent(chance)} %; "
+
+
 def human_note(board: Board) -> str:
     """One line on the published results that a board's entries can or cannot be held against."""
     human = anchor(TASK_FAMILIES.get(board.task))
@@ -167,7 +171,7 @@ def _caption(board: Board, entries: list[Entry]) -> str:
     chance = next((entry.chance for entry in entries if entry.chance is not None), None)
     lines = [
         conditions(board),
-        f"chance {percent(chance)} %; {human_note(board)}",
+        f"{_chance(chance)}{human_note(board)}",
         *filter(None, [gap_note(board)]),
         f"≈ not told apart from the best; – no rank below {RANKED_SEEDS} seeds",
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import run_records
+
 from agent_sandbox.fingerprint.records import Neighbour
 from leaderboards.contents import Contents, Search
 from leaderboards.dossiers import Dossier, by_subject
@@ -15,7 +17,6 @@ from lra_design.records import (
     Feedback,
     Finding,
     Hardware,
-    HostConfig,
     IsolationRecord,
     Limits,
     Point,
@@ -25,11 +26,9 @@ from lra_design.records import (
     ScalingPoint,
     Score,
     Spending,
-    TrainConfig,
     Trial,
     Tuning,
     TuningProtocol,
-    Usage,
     ValidationReport,
     Versions,
 )
@@ -71,31 +70,21 @@ def make_run(
         hint=text,
         where=text,
     )
-    return Run(
+    return run_records.make_run(
+        text,
+        seed,
+        accuracy,
         run_id=f"{text}-{task}-{seed}",
         created_at=text,
-        name=text,
         origin="candidate",
         agent=text,
         source=text,
         source_hash=text,
         task=task,
-        scale="smoke",
-        setting="fixed",
-        mode="causal",
-        host=HostConfig(
-            d_model=7, num_heads=1, num_layers=2, d_mlp=11, causal=True, positions="none"
-        ),
-        train=TrainConfig(
-            num_steps=13, batch_size=3, learning_rate=1e-3, weight_decay=0.0, evaluate_every=5
-        ),
         hyperparameters={text: text},
-        seed=seed,
-        num_parameters=1009,
         validation=None,
         test=None if accuracy is None else score,
         findings=(finding,),
-        usage=Usage(seconds=1.5, cpu_seconds=1.25, peak_memory_bytes=2**20),
         isolation=IsolationRecord(
             level="standard",
             landlock_abi=5,

@@ -25,10 +25,11 @@ HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 
 def shown_commands(text: str) -> list[str]:
     """Every line of a block that calls `lra-design`, from the call on, without its comment."""
-    bodies = [body.replace("\\\n", " ") for _, body in FENCE.findall(text)]
+    bodies = [body for _, body in FENCE.findall(text)]
     bodies += re.findall(r"^(?: {4}.*\n)+", text, flags=re.MULTILINE)
+    bodies += [f"{code}\n" for code in re.findall(r"`(lra-design [^`]+)`", FENCE.sub("", text))]
     found = []
-    for line in "".join(bodies).splitlines():
+    for line in "".join(bodies).replace("\\\n", " ").splitlines():
         call = re.match(r"\s*(?:\$ )?(?:[A-Z_]+=\S* )*(?:\.venv/bin/)?lra-design (.*)", line)
         if call and not re.match(r"\w+:", call[1]):
             found.append(re.split(r"\s{2,}[^\s-]| #", call[1])[0].strip())
@@ -68,12 +69,19 @@ def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None
 def split(command: str) -> list[str]:
     """The words of the first command of a pipe or a redirection."""
     words = shlex.split(command)
-    end = next((i for i, word in enumerate(words) if word in {"|", ">", "&&", "&", ";"}), len(words))
+    end = next(
+        (i for i, word in enumerate(words) if word in {"|", ">", "&&", "&", ";"}), len(words)
+    )
     return words[:end]
 
 
 def test_a_misspelt_option_command_or_choice_would_be_found() -> None:
-    for wrong in ("train a.py --tsk x", "trian a.py", "train a.py --mode casual", "data prepared x"):
+    for wrong in (
+        "train a.py --tsk x",
+        "trian a.py",
+        "train a.py --mode casual",
+        "data prepared x",
+    ):
         with pytest.raises(click.UsageError):
             check(split(wrong))
     text = "```\nlra-design train a.py --task t   # a comment\n$ lra-design data list\n```\n"

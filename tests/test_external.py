@@ -17,7 +17,12 @@ from test_search import feedback_of
 
 from agent_sandbox.agents.external.agent import ExternalAgent
 from agent_sandbox.agents.external.mailbox import MAX_BYTES, Mailbox
-from agent_sandbox.agents.external.program import OpenProgram, WalledProgram, readable_by
+from agent_sandbox.agents.external.program import (
+    OpenProgram,
+    WalledProgram,
+    located,
+    readable_by,
+)
 from agent_sandbox.agents.external.workspace import make_workspace
 from agent_sandbox.agents.journal import Journal
 from agent_sandbox.agents.search import search
@@ -129,6 +134,28 @@ def test_a_command_may_read_what_it_names_and_no_folder_around_the_run(tmp_path:
     for folder in (tmp_path, tmp_path / "run" / ".."):
         with pytest.raises(UsageError, match="sealed results"):
             readable_by(f"ls {folder}", place)
+
+
+def test_what_a_command_names_from_here_is_found_from_its_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("agent.py", "my agent.py", "python", "of\\mine.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "deep.py").write_text("")
+    here = str(tmp_path)
+    for command, found in {
+        "python agent.py --fast": f"python {here}/agent.py --fast",
+        "python 'my agent.py'": f"python '{here}/my agent.py'",
+        'python "my agent.py" && ls': f"python '{here}/my agent.py' && ls",
+        "python parts/deep.py parts/none.py": f"python {here}/parts/deep.py parts/none.py",
+        "./python agent.py": f"{here}/python {here}/agent.py",
+        "python 'of\\mine.py'": f"python '{here}/of\\mine.py'",
+        "python myagent.py agent.pyc": "python myagent.py agent.pyc",
+        "python parts": "python parts",
+    }.items():
+        assert located(command) == found
 
 
 def test_a_program_outside_the_walls_is_called_so_in_every_record() -> None:

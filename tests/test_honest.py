@@ -42,9 +42,9 @@ def assert_not_accused(
 
 
 def some(paths: list[Path]) -> list[object]:
-    """Every sixteenth module by default; all of them take two minutes."""
+    """Every 24th module by default; all of them take two minutes."""
     slow = pytest.mark.slow
-    return [pytest.param(p, marks=[slow] if i % 16 else [], id=p.stem) for i, p in enumerate(paths)]
+    return [pytest.param(p, marks=[slow] if i % 24 else [], id=p.stem) for i, p in enumerate(paths)]
 
 
 @pytest.mark.parametrize("path", some(HONEST))

@@ -79,11 +79,21 @@ def test_an_export_holds_every_attempt(folder: Path, capsys: pytest.CaptureFixtu
     assert json.loads(columns["exchanges"][0])[0]["reply"]["text"] == FILE.strip()
 
 
+def test_a_run_whose_agent_proposed_nothing_has_no_attempts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "design.json").write_text("{}")
+    for command in ("show", "tree"):
+        assert run(["journal", command, str(tmp_path)]) == 0
+    assert run(["journal", "show", str(tmp_path), "0"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("show", "nowhere"), "expected a journal at"),
-        (("show", "{}", "7"), "one of 3 attempts, from 0, found 7"),
+        (("show", "{}", "7"), "attempt 7 is not there: the journal holds attempts 0 to 2"),
         (("export", "{}", "-o", "all.csv"), "ends in .jsonl or .parquet, found 'all.csv'"),
     ],
 )

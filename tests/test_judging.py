@@ -113,6 +113,7 @@ def test_a_run_folder_is_one_runs_and_one_process(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_designs_that_share_trainings_train_and_score_once_each_under_its_own_name(
     isolation: Isolation, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_designs_that_share_trainings_train_and_score_once_each_under_its_own_na
     assert Store(tmp_path / "second" / "board").runs() == [second]
 
 
+@pytest.mark.slow
 def test_all_are_tuned_with_as_many_trials(isolation: Isolation, tmp_path: Path) -> None:
     tuned = dataclasses.replace(SETTINGS, setting="tuned", num_trials=2)
     with Crew(1) as crew, Display().stage("test", 1) as stage:

@@ -50,7 +50,7 @@ def within(found: float, expected: float, sizes: tuple[int, ...]) -> bool:
     return bool(abs(found - expected) <= 4 * error)
 
 
-@pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_ours_cannot_be_told_from_the_originals(
     two_samples: Any, original: Any, count: int
 ) -> None:

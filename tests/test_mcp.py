@@ -123,6 +123,7 @@ def test_an_agent_works_at_the_desk_and_submits(tmp_path: Path) -> None:
     assert [attempt.proposal.operator for attempt in attempts] == ["evaluate", "evaluate", "submit"]
 
 
+@pytest.mark.slow
 def test_without_a_desk_it_says_what_to_start(tmp_path: Path) -> None:
     async def work() -> None:
         async with Client(server(tmp_path), mode="legacy") as client:

@@ -19,8 +19,12 @@ from lra_design.cli import run
 
 @pytest.mark.parametrize(
     ("mode", "options"),
-    [("causal", ()), ("bidirectional", ("--bidirectional",))],
-    ids=["causal", "bidirectional"],
+    [
+        pytest.param("causal", (), id="causal"),
+        pytest.param(
+            "bidirectional", ("--bidirectional",), marks=pytest.mark.slow, id="bidirectional"
+        ),
+    ],
 )
 def test_what_is_written_is_certified(
     mode: Literal["causal", "bidirectional"],

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from test_external import searched, workspace
 from test_llm_operators import report_on
 
@@ -50,6 +51,7 @@ def worked(
     return kept, agent, log.read_text()
 
 
+@pytest.mark.slow
 def test_the_example_is_short_and_runs_behind_the_walls(tmp_path: Path) -> None:
     assert len(CLIMBER.read_text().splitlines()) <= 40
     attempts, agent, log = worked(tmp_path, workspace(tmp_path), f"python {CLIMBER}", 6, walls=True)

@@ -29,6 +29,7 @@ loop.update_average = better
 """
 
 
+@pytest.mark.slow
 def test_an_average_of_bfloat16_steps_with_dropout_is_replayed_and_scored(
     isolation: Isolation, tmp_path: Path
 ) -> None:

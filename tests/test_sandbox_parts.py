@@ -101,6 +101,7 @@ def test_a_driver_without_unified_memory_is_told_how_to_get_it(
         open_isolation(card=CARD)
 
 
+@pytest.mark.slow
 def test_where_cuda_does_not_start_the_sandbox_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opened for a card that is not there: its worker says so before any candidate is in it."""
     reach = CudaReach(devices=("/dev/nvidia-uvm",), readable=())
@@ -193,6 +194,7 @@ def test_where_namespaces_are_refused_the_level_says_what_helps(
 # ---------------------------------------------------------------- folders
 
 
+@pytest.mark.slow
 def test_folders_of_the_dead_go_and_those_of_the_living_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

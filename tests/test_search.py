@@ -308,6 +308,7 @@ def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert Journal(tmp_path / "none.sqlite").attempts() == []
 
 
+@pytest.mark.slow
 def test_a_writer_that_was_killed_leaves_whole_rows(tmp_path: Path) -> None:
     """SIGKILL at any moment of writing: what is there can be read, and is the beginning."""
     path = tmp_path / "journal.sqlite"

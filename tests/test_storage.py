@@ -265,6 +265,7 @@ def test_work_that_was_interrupted_goes_on_from_what_is_kept(tmp_path: Path) -> 
     assert np.array_equal(again.tokens[border:], whole.tokens[border:])
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_once_do_the_work_once() -> None:
     code = (
         "from tasks.probes.copying import COPYING\n"

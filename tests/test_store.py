@@ -14,55 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from run_records import make_run
 
 from leaderboards.store import Store
 from lra_design.errors import DataError, RecordError
 from lra_design.records import (
-    Hardware,
-    HostConfig,
-    IsolationRecord,
-    Limits,
     Run,
-    TrainConfig,
-    Usage,
-    Versions,
     to_json,
 )
 
-RUN = Run(
+RUN = make_run(
+    "softmax",
+    0,
+    None,
     run_id="run-0",
-    created_at="2026-01-02T03:04:05Z",
-    name="softmax",
-    origin="reference",
-    agent=None,
     source="class Softmax(Mechanism):\n    '''line\u2028break'''\n",
     source_hash="5eed",
-    task="listops-mini",
-    scale="smoke",
-    setting="fixed",
-    mode="causal",
-    host=HostConfig(d_model=7, num_heads=1, num_layers=2, d_mlp=11, causal=True, positions="none"),
-    train=TrainConfig(
-        num_steps=13, batch_size=3, learning_rate=1e-3, weight_decay=0.0, evaluate_every=5
-    ),
     hyperparameters={"width": 17},
-    seed=0,
-    num_parameters=1009,
     validation=None,
-    test=None,
-    findings=(),
-    usage=Usage(seconds=1.5, cpu_seconds=1.25, peak_memory_bytes=2**20),
-    isolation=IsolationRecord(
-        level="standard",
-        landlock_abi=5,
-        seccomp=True,
-        dropped_uid=True,
-        self_test_passed=True,
-        gaps=(),
-        limits=Limits(),
-    ),
-    hardware=Hardware(machine="x86_64", processor="cpu", num_cpus=2, device="cpu", num_threads=1),
-    versions=Versions(lra_design="0.1.0", contract="1", python="3.11", torch="2.13"),
 )
 
 WRITER = """
@@ -224,6 +193,7 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     assert sorted(stored) == sorted(f"writer-{w}-{i}" for w in range(4) for i in range(25))
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_the_middle_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     long_run = replace(RUN, source="#" * 200_003)  # long enough to be cut in two
     acknowledged: list[str] = []

@@ -66,6 +66,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_run_again_with_the_same_values(
     isolation: Isolation, tmp_path: Path
 ) -> None:

@@ -486,7 +486,9 @@ NOT_CAUSAL_WHEN_PREDICTING = """
 NOT_A_NUMBER_IN_FEATURES = "return self.out(x) * (1.0 if self.training else float('nan'))"
 
 
-@pytest.mark.parametrize("check", CHEATS)
+@pytest.mark.parametrize(
+    "check", ["LRA512", *(pytest.param(c, marks=pytest.mark.slow) for c in CHEATS if c != "LRA512")]
+)
 def test_the_referee_finds_what_trained_weights_hide(
     isolation: Isolation, tmp_path: Path, check: str
 ) -> None:
@@ -495,6 +497,7 @@ def test_the_referee_finds_what_trained_weights_hide(
     assert {finding.check for finding in run.findings} == {check}
 
 
+@pytest.mark.slow
 def test_the_referee_judges_the_call_that_predicts(isolation: Isolation, tmp_path: Path) -> None:
     asked = job(candidate(NOT_CAUSAL_WHEN_PREDICTING), "recall-probe")
     run = score_run(train(asked, isolation, tmp_path, ignore), tmp_path, isolation)

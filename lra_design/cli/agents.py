@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -174,7 +175,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
     from agent_sandbox.agents.journal import Journal
     from agent_sandbox.agents.llm.remembered import llm_spending
     from agent_sandbox.agents.policies.fixed_point import FixedPoint
-    from lra_design.cli.external import opened_program
+    from lra_design.cli.external import how_it_ended, opened_program
 
     settings = judging.settings
     if settings.agent is not None:
@@ -183,7 +184,7 @@ def opened_agent(judging: Judging, shelf: str) -> Iterator[OpenedAgent]:
                 agent=program,
                 spending=program.spending,
                 batch_size=1,
-                finish=program.answer,
+                finish=partial(how_it_ended, program, judging.folder.agent_log),
                 afterword=lambda: summary(judging.folder.agent_network),
             )
         return

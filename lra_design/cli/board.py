@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lra_design.cli.options import json_option
+from lra_design.cli.options import json_option, output_option
 from lra_design.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,13 +76,7 @@ def rebuild(folder: Path) -> None:
 
 @board.command()
 @folders_argument(required=True)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The folder to put everything together in; what is there stays.",
-)
+@output_option("The folder to put everything together in; what is there stays.", folder=True)
 def merge(folders: tuple[Path, ...], output: Path) -> None:
     """Put what is in and below each FOLDER together in one: the runs of several machines.
 
@@ -99,13 +93,7 @@ def merge(folders: tuple[Path, ...], output: Path) -> None:
 
 @board.command()
 @folders_argument(required=True)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file to write: its ending says how, .csv, .parquet, .tex, .bib, .png or .svg.",
-)
+@output_option("The file to write: its ending says how, .csv, .parquet, .tex, .bib, .png or .svg.")
 @click.option(
     "--table",
     type=click.Choice(TABLES),

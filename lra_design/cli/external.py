@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from mechanisms import FEW, reference_source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent_sandbox.agents.external.agent import ExternalAgent
     from agent_sandbox.agents.external.program import OpenProgram, WalledProgram
     from agent_sandbox.agents.prompts import Briefing
@@ -55,22 +57,34 @@ def _name(settings: DesignSettings) -> str:
 def _program(judging: Judging) -> OpenProgram | WalledProgram:
     from agent_sandbox.agents.external.hosts import parse_host
     from agent_sandbox.agents.external.network import Network
-    from agent_sandbox.agents.external.program import OpenProgram, WalledProgram, passed_on
+    from agent_sandbox.agents.external.program import (
+        OpenProgram,
+        WalledProgram,
+        located,
+        passed_on,
+    )
 
     settings, folder = judging.settings, judging.folder
     assert settings.agent is not None, "only a run with a command has a program"
+    command = located(settings.agent)
     named, log = passed_on(settings.agent_env), folder.agent_log
     if settings.agent_network_unwalled:
-        return OpenProgram(settings.agent, folder.workspace, log, environment=named)
+        return OpenProgram(command, folder.workspace, log, environment=named)
     hosts = [parse_host(host) for host in settings.agent_network]
     return WalledProgram(
-        settings.agent,
+        command,
         folder.workspace,
         settings.isolation,
         log,
         network=Network(hosts, folder.agent_network) if hosts else None,
         environment=named,
     )
+
+
+def how_it_ended(program: ExternalAgent, log: Path, attempts: Sequence[Attempt]) -> str | None:
+    """Answer the program's last question; what there is to say of its end, and where it printed."""
+    program.answer(attempts)
+    return f"{program.end}; what it printed: {log}" if program.end else None
 
 
 def submitted(attempts: Sequence[Attempt]) -> list[Attempt]:

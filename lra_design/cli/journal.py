@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lra_design.cli.options import json_option
+from lra_design.cli.options import json_option, output_option
 from lra_design.errors import DataError, UsageError
 from lra_design.visible import visible_text
 
@@ -81,13 +81,7 @@ def diff(run: Path, a: int, b: int) -> None:
 
 @journal.command()
 @folder_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file to write: its ending says how, .jsonl or .parquet.",
-)
+@output_option("The file to write: its ending says how, .jsonl or .parquet.")
 def export(run: Path, output: Path) -> None:
     """Write every attempt with its exchanges to a file: JSON lines, or Parquet for tables."""
     ending = output.suffix.removeprefix(".")
@@ -107,13 +101,7 @@ def export(run: Path, output: Path) -> None:
 
 @journal.command()
 @folder_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file of JSON lines to write, which must not be there yet.",
-)
+@output_option("The file of JSON lines to write, which must not be there yet.")
 def pairs(run: Path, output: Path) -> None:
     """Write which of two siblings came out better: pairs for preference trainers, as JSON lines.
 
@@ -165,12 +153,12 @@ def _conditions(settings: DesignSettings) -> tuple[float | None, str]:
 
 
 def _open(run: Path) -> Journal:
-    """The journal at `run`. Raises UsageError when there is none."""
+    """The journal at `run`, empty for a run without attempts. Raises UsageError when it is none."""
     from agent_sandbox.agents.journal import Journal
     from lra_design.cli.run_folder import RunFolder
 
     path = RunFolder(run).journal if run.is_dir() else run
-    if not path.exists():
+    if not path.exists() and not (path.parent / "design.json").exists():
         raise UsageError(
             f"expected a journal at {path}, found nothing. Name the folder of a design run: what "
             "was given to --out."
@@ -180,7 +168,8 @@ def _open(run: Path) -> Journal:
 
 def _pick(attempts: Sequence[Attempt], index: int) -> Attempt:
     if index >= len(attempts):
-        raise UsageError(f"expected one of {len(attempts)} attempts, from 0, found {index}.")
+        there = f"attempts 0 to {len(attempts) - 1}" if attempts else "no attempts"
+        raise UsageError(f"attempt {index} is not there: the journal holds {there}.")
     return attempts[index]
 
 

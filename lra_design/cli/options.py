@@ -72,6 +72,12 @@ device_option = click.option(
 _LEVELS = ("standard", "strong", "container")
 
 
+def output_option(help: str, *, folder: bool = False) -> Callable[[F], F]:
+    """`-o/--output PATH`, which has to be given: a file to write, or a folder."""
+    kind = click.Path(path_type=Path, dir_okay=folder, file_okay=not folder)
+    return click.option("-o", "--output", type=kind, required=True, help=help)
+
+
 def isolation_options(command: F) -> F:
     """Add --isolation and --unsafe-no-sandbox; the command takes both as one `level: Level`."""
     level_option = click.option(

@@ -71,6 +71,21 @@ def readable_by(command: str, workspace: Path) -> list[Path]:
     return named
 
 
+def located(command: str) -> str:
+    """`command` with the whole paths of the files and folders that it names from here.
+
+    It runs in a workspace, from where they would not be found. The first word is a program, which
+    the shell looks up unless it is a path.
+    """
+    for place, word in enumerate(shlex.split(command)):
+        path = Path(word)
+        if path.exists() and ("/" in word or (place > 0 and path.is_file())):
+            spellings = "|".join(re.escape(text) for text in (shlex.quote(word), f'"{word}"', word))
+            whole = shlex.quote(str(path.absolute())).replace("\\", r"\\")
+            command = re.sub(rf"(?<!\S)(?:{spellings})(?!\S)", whole, command)
+    return command
+
+
 def passed_on(names: Sequence[str]) -> dict[str, str]:
     """The variables of the judge's environment that a program gets, by name.
 
