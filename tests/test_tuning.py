@@ -31,7 +31,7 @@ from trainers.training import OnProgress, Progress
 from trainers.tuning import ledger, reaper
 from trainers.tuning.sampling import NUM_QUASI_RANDOM, make_pruner, quasi_random_values
 from trainers.tuning.space import ORIGIN, default_values, search_space, trial_job
-from trainers.tuning.storage import open_storage
+from trainers.tuning.storage import alone, open_storage
 from trainers.tuning.study import Search, tune
 from trainers.tuning.winner import fresh_seeds, retrain
 
@@ -195,6 +195,19 @@ def test_a_record_from_before_ledgers_can_be_read() -> None:
     values = json.loads(to_json(make_run("softmax", 0, 0.5)))
     del values["tuning"]
     assert from_json(Run, json.dumps(values)).tuning is None
+
+
+def test_a_database_is_opened_by_one_at_a_time(tmp_path: Path) -> None:
+    """PostgreSQL refuses the second of two that make the same tables at once."""
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    other = threading.Thread(target=open_storage, args=(tmp_path, url))
+    with alone(tmp_path):
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        assert not (tmp_path / "team.db").exists()
+    other.join()
+    assert (tmp_path / "team.db").exists()
 
 
 def test_a_storage_by_url_is_read_by_plain_optuna(tmp_path: Path) -> None:

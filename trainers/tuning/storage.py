@@ -32,7 +32,10 @@ def open_storage(folder: Path, url: str | None) -> optuna.storages.BaseStorage:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _open_journal(folder / JOURNAL) if url is None else _open_database(url)
+        if url is None:
+            return _open_journal(folder / JOURNAL)
+        with alone(folder):  # of two that make the tables of a new database at once, one fails
+            return _open_database(url)
     except OSError as error:
         raise DataError(
             f"cannot keep a study in {folder}: {error.strerror}. Choose a folder you may write to."
