@@ -34,7 +34,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, hadolint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck docker/*.sh .ci/run
+	$(BIN)/shellcheck docker/*.sh examples/*.sh .ci/run
 	$(BIN)/hadolint docker/*.Dockerfile
 
 clean: ## remove .venv and caches; runs stay

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -243,6 +244,19 @@ def test_a_study_is_never_taken_for_a_smaller_one(tmp_path: Path) -> None:
 
 
 _NEVER_USED: Isolation = SimpleNamespace(card=None)  # type: ignore[assignment]
+
+
+def test_a_database_that_names_no_encoding_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL made with SQL_ASCII: its driver gives bytes, which SQLAlchemy cannot parse."""
+
+    def parse(url: str) -> None:
+        re.match("PostgreSQL", b"PostgreSQL 15")  # type: ignore[call-overload]
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", parse)
+    with pytest.raises(DataError, match="Expected a database with encoding UTF8"):
+        open_storage(tmp_path, "postgresql://me:secret@host/studies")
 
 
 @pytest.mark.parametrize(
