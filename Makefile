@@ -51,12 +51,14 @@ demo: $(READY) ## let the offline agent design mechanisms and rank them; again: 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-lint: $(READY) ## ruff, mypy, import-linter
+lint: $(READY) ## ruff, mypy, import-linter, shellcheck, hadolint
 	$(PIP_INSTALL) -e '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck docker/*.sh examples/*.sh .ci/run
+	$(BIN)/hadolint docker/*.Dockerfile
 
 clean: ## remove .venv and caches; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

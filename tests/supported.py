@@ -1,13 +1,16 @@
-"""The modes that a module says it supports, read from its text."""
+"""What texts say: the modes that a module supports, the checks that only warn."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from agent_sandbox.validator.pages import page, page_ids
+from agent_sandbox.validator.pages.index import facts
 from agent_sandbox.validator.validate import Mode
 
 MODES: tuple[Mode, ...] = ("causal", "bidirectional")
+WARNINGS = frozenset(check for check in page_ids() if facts(page(check))["Tier"] == "warning")
 
 
 def modes(path: Path) -> list[Mode]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from supported import WARNINGS
 
 from agent_sandbox.isolation import Isolation
 from agent_sandbox.validator.examination import Patience
@@ -25,7 +26,6 @@ SHORT = {
     "LRA401": Patience(call_seconds=0.7, max_deaths=1),
     "LRA407": Patience(memory_bytes=256 * 1024**2, max_deaths=1),
 }
-WARNINGS = frozenset({"LRA213", "LRA221", "LRA303", "LRA309", "LRA410"})
 FREE = ("harmless", "beyond")
 OPEN = frozenset(
     (

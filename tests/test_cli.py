@@ -107,6 +107,7 @@ FLAGS = {
         "--workers",
     ],
     "compare": ["--board", "--json", "--split", "--task"],
+    "doctor": ["--json"],
     "explain": ["--json"],
     "journal": [],
     "journal diff": [],

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -31,7 +32,7 @@ from trainers.training import OnProgress, Progress
 from trainers.tuning import ledger, reaper
 from trainers.tuning.sampling import NUM_QUASI_RANDOM, make_pruner, quasi_random_values
 from trainers.tuning.space import ORIGIN, default_values, search_space, trial_job
-from trainers.tuning.storage import open_storage
+from trainers.tuning.storage import alone, open_storage
 from trainers.tuning.study import Search, tune
 from trainers.tuning.winner import fresh_seeds, retrain
 
@@ -197,6 +198,19 @@ def test_a_record_from_before_ledgers_can_be_read() -> None:
     assert from_json(Run, json.dumps(values)).tuning is None
 
 
+def test_a_database_is_opened_by_one_at_a_time(tmp_path: Path) -> None:
+    """PostgreSQL refuses the second of two that make the same tables at once."""
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    other = threading.Thread(target=open_storage, args=(tmp_path, url))
+    with alone(tmp_path):
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        assert not (tmp_path / "team.db").exists()
+    other.join()
+    assert (tmp_path / "team.db").exists()
+
+
 def test_a_storage_by_url_is_read_by_plain_optuna(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'team.db'}"
     search = Search(JOB, _NEVER_USED, tmp_path, num_trials=1, watch=ignore, storage=url)
@@ -230,6 +244,19 @@ def test_a_study_is_never_taken_for_a_smaller_one(tmp_path: Path) -> None:
 
 
 _NEVER_USED: Isolation = SimpleNamespace(card=None)  # type: ignore[assignment]
+
+
+def test_a_database_that_names_no_encoding_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL made with SQL_ASCII: its driver gives bytes, which SQLAlchemy cannot parse."""
+
+    def parse(url: str) -> None:
+        re.match("PostgreSQL", b"PostgreSQL 15")  # type: ignore[call-overload]
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", parse)
+    with pytest.raises(DataError, match="Expected a database with encoding UTF8"):
+        open_storage(tmp_path, "postgresql://me:secret@host/studies")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from supported import modes
+from supported import WARNINGS, modes
 
 from agent_sandbox.isolation import Isolation
 from agent_sandbox.isolation.protocol import Message
@@ -27,7 +27,6 @@ HERE = Path(__file__).parent
 BROKEN = sorted(HERE.glob("broken/*.py"))
 REFERENCES = sorted(HERE.parent.glob("mechanisms/[!_]*.py"))
 QUICK = (("softmax", "causal"), ("mean", "bidirectional"))
-WARNINGS = {"LRA213", "LRA221", "LRA303", "LRA309", "LRA410"}
 SHORT = {
     "LRA401": Patience(call_seconds=0.7, max_deaths=1),
     "LRA407": Patience(memory_bytes=256 * 1024**2, max_deaths=1),

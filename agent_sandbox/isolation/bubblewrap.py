@@ -27,7 +27,8 @@ _INSTALL = "Install it, for example `sudo apt install bubblewrap`."
 _ALLOW = (
     "User namespaces are not allowed to this user. On Ubuntu 23.10 or later: "
     "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`. In a container: start it with "
-    "`--security-opt seccomp=unconfined --cap-add SYS_ADMIN`. Or use level 'standard'."
+    "`--security-opt seccomp=unconfined --security-opt systempaths=unconfined` (Podman: "
+    "`unmask=ALL`), as another user than root. Or use level 'standard'."
 )
 _OF_USER = ("--unshare-all", "--unshare-user", "--uid", str(UNUSED_UID), "--gid", str(UNUSED_UID))
 _OF_ROOT = (

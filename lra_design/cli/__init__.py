@@ -12,12 +12,12 @@ import sys
 
 import click
 
-from lra_design import __version__
 from lra_design.cli.attribute import attribute
 from lra_design.cli.board import board
 from lra_design.cli.compare import compare
 from lra_design.cli.data import data
 from lra_design.cli.design import design
+from lra_design.cli.doctor import doctor
 from lra_design.cli.explain import explain
 from lra_design.cli.journal import journal
 from lra_design.cli.mcp import mcp
@@ -38,6 +38,7 @@ from lra_design.cli.train import train
 from lra_design.cli.tune import tune
 from lra_design.cli.validate import validate
 from lra_design.cli.verify import verify
+from lra_design.cli.version import version_option
 from lra_design.errors import CandidateFault, CandidateRefused, LraDesignError, UsageError
 
 EXIT_CANDIDATE, EXIT_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -56,7 +57,7 @@ RESUMED = (
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="lra-design")
+@version_option
 def cli() -> None:
     """Judge agent-written attention mechanisms on the Long Range Arena."""
 
@@ -87,6 +88,7 @@ for command in (
     proxy,
     reproduce,
     sandbox,
+    doctor,
 ):
     cli.add_command(command)
 

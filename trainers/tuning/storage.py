@@ -32,7 +32,10 @@ def open_storage(folder: Path, url: str | None) -> optuna.storages.BaseStorage:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _open_journal(folder / JOURNAL) if url is None else _open_database(url)
+        if url is None:
+            return _open_journal(folder / JOURNAL)
+        with alone(folder):  # of two that make the tables of a new database at once, one fails
+            return _open_database(url)
     except OSError as error:
         raise DataError(
             f"cannot keep a study in {folder}: {error.strerror}. Choose a folder you may write to."
@@ -83,6 +86,13 @@ def _open_database(url: str) -> optuna.storages.BaseStorage:
         return RDBStorage(url)
     except (ImportError, ValueError) as error:  # a driver that is missing, a URL that is none
         raise UsageError(f"cannot open the storage {_shown(url)}: {_cause(error)}") from None
+    except (
+        TypeError
+    ) as error:  # psycopg gives bytes for text from a database that names no encoding
+        raise DataError(
+            f"cannot use the storage {_shown(url)}: {_cause(error)} Expected a database with encoding "
+            "UTF8: in PostgreSQL, CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'."
+        ) from None
     except RuntimeError as error:  # made by a version of Optuna that this one cannot read
         raise DataError(f"cannot use the storage {_shown(url)}: {_cause(error)}") from None
     except SQLAlchemyError as error:

@@ -69,6 +69,10 @@ class DraftingPolicy(ABC):
         }
         return replace(self, **given_up)
 
+    @abstractmethod
+    def choose(self, history: Sequence[Attempt], pending: Sequence[Action] = ()) -> Action | None:
+        """See `Policy`."""
+
     def rng(self, history: Sequence[Attempt], pending: Sequence[Action]) -> random.Random:
         """Random numbers for this choice alone."""
         return random.Random(f"{self.seed}/{self.kind}/{len(history) + len(pending)}")

@@ -15,19 +15,7 @@ from agent_sandbox.agents.policies.mcts import MonteCarloTreeSearch
 from agent_sandbox.agents.policies.protocol import Policy
 from lra_design.errors import UsageError, unknown_name
 
-_KINDS: tuple[
-    type[
-        OneShot
-        | BestOfN
-        | Learned
-        | Greedy
-        | Beam
-        | MonteCarloTreeSearch
-        | Evolutionary
-        | FixedPoint
-    ],
-    ...,
-] = (
+_KINDS: tuple[type[DraftingPolicy], ...] = (
     OneShot,
     BestOfN,
     Learned,
