@@ -86,12 +86,10 @@ def _open_database(url: str) -> optuna.storages.BaseStorage:
         return RDBStorage(url)
     except (ImportError, ValueError) as error:  # a driver that is missing, a URL that is none
         raise UsageError(f"cannot open the storage {_shown(url)}: {_cause(error)}") from None
-    except (
-        TypeError
-    ) as error:  # psycopg gives bytes for text from a database that names no encoding
+    except TypeError as error:  # psycopg gives bytes where a database names no encoding
         raise DataError(
-            f"cannot use the storage {_shown(url)}: {_cause(error)} Expected a database with encoding "
-            "UTF8: in PostgreSQL, CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'."
+            f"cannot use the storage {_shown(url)}: {_cause(error)} Expected a database with "
+            "encoding UTF8: CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'."
         ) from None
     except RuntimeError as error:  # made by a version of Optuna that this one cannot read
         raise DataError(f"cannot use the storage {_shown(url)}: {_cause(error)}") from None
