@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_sandbox.isolation import Isolation, open_isolation
-from agent_sandbox.validator import validate
 from agent_sandbox.validator.examination import Patience
+from agent_sandbox.validator.validate import validate
 
 FOLDER = Path(__file__).parent.parent / "tests" / "attacks"
 FREE = ("harmless", "beyond")

@@ -14,10 +14,11 @@ from lra_design.cli import cli
 
 ROOT = Path(__file__).parent.parent
 IGNORED = {".venv", "runs", ".git", ".hypothesis"}
+FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in IGNORED]
 PAGES = sorted(
     page.relative_to(ROOT)
-    for page in ROOT.rglob("*.md")
-    if not IGNORED & set(page.relative_to(ROOT).parts)
+    for found in (ROOT.glob("*.md"), *(folder.rglob("*.md") for folder in FOLDERS))
+    for page in found
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)

@@ -93,6 +93,8 @@ def test_a_loop_of_a_shell_ends_with_it(tmp_path: Path) -> None:
     one = f"'{sys.executable}' '{PROGRAM}' '{json.dumps(IMPORTS)}' --help"
     done = subprocess.run(
         ["bash", "-c", f"for i in 1 2; do {one}; done; echo went on"],
+        # whoever runs the tests under nohup, or behind an `&`, has bash ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=ROOT,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
         capture_output=True,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from tasks import listops
 from tasks.listops import LRA, draw
@@ -140,6 +139,8 @@ def test_as_many_trees_pass_the_filter_as_of_the_original(original: Any) -> None
 
 
 def test_the_twin_is_as_the_original(benchmark: Any, original: Any) -> None:
+    from scipy import stats  # takes a second
+
     twin = benchmark["twin_sample"](103, 251)
     kept = len(twin.labels) / twin.num_trees
     lengths = np.repeat(np.arange(2000), original.histograms["length"])

@@ -11,12 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from mcp import StdioServerParameters
-from mcp.client import Client
 from test_external import searched, workspace
 from test_llm_operators import report_on
 
@@ -28,15 +26,27 @@ from lra_design.home import HOME_VARIABLE
 from lra_design.records import Attempt, Budget
 from mechanisms import reference_source
 
+if TYPE_CHECKING:
+    from mcp import StdioServerParameters
+    from mcp.client import Client
+
 COMMAND = "import sys; from lra_design.cli import main; sys.argv[0] = 'lra-design'; main()"
 
 
 def server(folder: Path, *options: str) -> StdioServerParameters:
+    from mcp import StdioServerParameters  # takes two seconds
+
     return StdioServerParameters(
         command=sys.executable,
         args=["-c", COMMAND, "mcp", "--workspace", str(folder), *options],
         env={HOME_VARIABLE: os.environ[HOME_VARIABLE]},
     )
+
+
+def connected(folder: Path, **options: Any) -> Client:
+    from mcp.client import Client
+
+    return Client(server(folder), **options)
 
 
 async def told(client: Client, tool: str, **arguments: str) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def test_an_agent_works_at_the_desk_and_submits(tmp_path: Path) -> None:
     place = workspace(tmp_path)
 
     async def work() -> None:
-        async with Client(server(place)) as client:
+        async with connected(place) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == {"validate", "evaluate", "status", "submit"}
             assert tools["evaluate"].input_schema["required"] == ["source"]
@@ -126,7 +136,7 @@ def test_an_agent_works_at_the_desk_and_submits(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_a_desk_it_says_what_to_start(tmp_path: Path) -> None:
     async def work() -> None:
-        async with Client(server(tmp_path), mode="legacy") as client:
+        async with connected(tmp_path, mode="legacy") as client:
             assert "source\n  Field required" in await refused(client, "submit")
             complaint = await refused(client, "status")
             assert f"no design runs in {tmp_path}" in complaint

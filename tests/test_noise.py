@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from leaderboards import repeats as repeats_file
 from leaderboards.comparison import compare, detectable_difference, planned_difference
@@ -199,6 +198,8 @@ def seeds(*accuracies: float) -> dict[int, float]:
 
 
 def test_with_enough_seeds_it_is_the_paired_t_interval() -> None:
+    from scipy import stats  # takes a second
+
     one, other = seeds(0.50, 0.53, 0.51, 0.56, 0.54), seeds(0.48, 0.50, 0.51, 0.52, 0.49)
     found = compare(one, other, make_noise(0.5, 100))
     expected = stats.ttest_rel(list(one.values()), list(other.values())).confidence_interval(0.95)
@@ -208,6 +209,8 @@ def test_with_enough_seeds_it_is_the_paired_t_interval() -> None:
 
 
 def test_with_few_seeds_the_floor_helps_and_its_degrees_of_freedom_count() -> None:
+    from scipy import stats  # takes a second
+
     one, other = seeds(0.500, 0.512), seeds(0.480, 0.480)
     assert compare(one, other, None).verdict == "within noise"
     noise = make_noise(0.003, 12)
@@ -256,6 +259,8 @@ def test_no_difference_is_found_more_often_than_it_should() -> None:
 
 
 def test_the_detectable_difference_is_seen_four_times_in_five() -> None:
+    from scipy import stats  # takes a second
+
     generator = np.random.default_rng(0)
     effect = detectable_difference(Variance(2.0, 4), 5)
     differences = generator.normal(effect, math.sqrt(2), (20_000, 5))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy import stats
 from test_noise import CONDITIONS, make_noise, make_row
 
 from leaderboards.proxy import (
@@ -52,6 +51,8 @@ def test_what_was_trained_in_both_is_paired_seed_by_seed() -> None:
 
 
 def test_the_correlations_are_those_of_scipy() -> None:
+    from scipy import stats  # takes a second
+
     found = drawn(11, 1.0)
     gap = proxy_gap(CONDITIONS, 0.1, found, make_noise(0.1, 10))
     tau = [stats.kendalltau(found.full, short).statistic for short in found.short]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_records import make_dossier, make_run, make_score
 
+from agent_sandbox.validator.cost_checks import _fit
 from leaderboards.aggregates import aggregates, mean_over_tasks, satterthwaite_df
 from leaderboards.intervals import student_t_interval
 from leaderboards.pareto import costs, front
@@ -207,3 +208,18 @@ def test_a_copy_under_other_names_stands_under_the_first() -> None:
     found = zip(entries, readings(entries, runs), strict=True)
     copies = {entry.name: reading.copy_of for entry, reading in found if reading.copy_of}
     assert copies == {"late": "hash-of-early"}
+
+
+def test_an_exponent_is_the_slope_of_the_logarithms_with_its_interval() -> None:
+    """Against scipy's regression, which takes a second to import."""
+    from scipy import stats
+
+    measured = [(256, 3.1), (487, 7.3), (1013, 13.9), (2027, 31.7), (4096, 61.3)]
+    line = stats.linregress(
+        *(([math.log(x) for x in column]) for column in zip(*measured, strict=True))
+    )
+    half = stats.t.ppf(0.975, len(measured) - 2) * line.stderr
+    found = _fit("seconds", measured)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (line.slope, line.slope - half, line.slope + half), rel=1e-9
+    )

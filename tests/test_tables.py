@@ -167,7 +167,7 @@ def test_the_example_says_when_there_is_nothing(
 def test_the_page_shows_the_example_and_every_column() -> None:
     page = (ROOT / "docs" / "research.md").read_text()
     example = " ".join((ROOT / "examples" / "research.py").read_text().split())
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```py(?:thon)?\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 5
     for block in blocks[1:]:
         assert " ".join(block.split()) in example

@@ -20,8 +20,6 @@ from trainers.device import settle_arithmetic
 from trainers.host import Host, TaskShape
 from trainers.loop import TrainingLoop
 
-NETWORK_PROGRAM = "trainers.program:NetworkProgram"
-
 
 class NetworkProgram:
     """One network around one mechanism."""

@@ -22,9 +22,10 @@ from trainers.batches import Batch, Sequences
 from trainers.device import HOST_BYTES, device_of
 from trainers.host import TaskShape
 from trainers.job import Job
-from trainers.program import NETWORK_PROGRAM
 from trainers.statistics import STATISTICS
 
+NETWORK_PROGRAM = "trainers.program:NetworkProgram"
+"""What workers run; the judge itself never needs it, and its imports take seconds."""
 CALL_SECONDS = 120.0
 """For one batch, one export or a handful of steps: far more than any honest one takes."""
 TRAIN_SECONDS = 600.0

@@ -1,7 +1,1 @@
-"""Judges candidates: `validate` is the way in, `render_report` makes its answer readable."""
-
-from agent_sandbox.validator.examination import Patience
-from agent_sandbox.validator.render import render_report
-from agent_sandbox.validator.validate import validate
-
-__all__ = ["Patience", "render_report", "validate"]
+"""Judges candidates: `validate.validate` is the way in, `render.render_report` prints its word."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from scipy import stats
+import numpy as np
 
 from agent_sandbox.validator.examination import Examination
 from agent_sandbox.validator.long_runs import LongRun, long_runs
@@ -62,10 +62,12 @@ def _exponents(points: Sequence[ScalingPoint]) -> tuple[Exponent, ...]:
 
 def _fit(quantity: Quantity, measured: Sequence[tuple[int, float]]) -> Exponent:
     """Slope of the logarithms by least squares, with Student's interval."""
+    from scipy.special import stdtrit  # scipy.stats would take a second to import
+
     lengths, values = (
         [math.log(number) for number in column] for column in zip(*measured, strict=True)
     )
-    line = stats.linregress(lengths, values)
-    half = float(stats.t.ppf(0.975, len(measured) - 2) * line.stderr)
-    value = float(line.slope)
+    (slope, _), covariance = np.polyfit(lengths, values, 1, cov=True)
+    value = float(slope)
+    half = float(stdtrit(len(measured) - 2, 0.975)) * math.sqrt(covariance[0, 0])
     return Exponent(quantity=quantity, value=value, low=value - half, high=value + half)

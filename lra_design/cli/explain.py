@@ -23,28 +23,29 @@ def explain(check: str | None, as_json: bool) -> None:
 
     Without CHECK, list all checks: id, name, cost, and what each demands.
     """
+    if check is not None and not as_json:  # the pages alone, without torch
+        click.echo("\n\n".join(map(_page, _named(check))))
+        return
     from agent_sandbox.validator.registry import ENTRIES
 
-    entries = list(ENTRIES.values()) if check is None else _named(check)
+    entries = [ENTRIES[id] for id in (ENTRIES if check is None else _named(check))]
     if as_json:
         shown = [_fields(entry, with_page=check is not None) for entry in entries]
         click.echo(json.dumps(shown, indent=2, sort_keys=True))
-    elif check is None:
-        click.echo("\n".join(map(_line, entries)))
     else:
-        click.echo("\n\n".join(map(_page, entries)))
+        click.echo("\n".join(map(_line, entries)))
 
 
-def _named(check: str) -> list[Named]:
-    """The checks of this id or name; two share a name when both ask the same of other things."""
-    from agent_sandbox.validator.registry import ENTRIES
+def _named(check: str) -> list[str]:
+    """Ids of the checks of this id or name: two share a name when both ask the same of other
+    things."""
+    from agent_sandbox.validator.pages import page_titles
 
+    titles = page_titles()
     wanted = (check.upper(), check.lower().replace("-", "_"))
-    found = [
-        entry for entry in ENTRIES.values() if entry.id == wanted[0] or entry.name == wanted[1]
-    ]
+    found = [id for id, name in titles.items() if id == wanted[0] or name == wanted[1]]
     if not found:
-        names = [name for entry in ENTRIES.values() for name in (entry.id, entry.name)]
+        names = [name for title in titles.items() for name in title]
         nearest = difflib.get_close_matches(check, names, n=1)
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
         raise UsageError(f"unknown check '{check}'.{hint} `lra-design explain` lists all of them.")
@@ -55,10 +56,10 @@ def _line(entry: Named) -> str:
     return f"{entry.id}  {entry.name:<24}{entry.cost:<10}{entry.description}"
 
 
-def _page(entry: Named) -> str:
+def _page(check_id: str) -> str:
     from agent_sandbox.validator.pages import page
 
-    return page(entry.id).rstrip("\n")
+    return page(check_id).rstrip("\n")
 
 
 def _fields(entry: Named, *, with_page: bool) -> dict[str, str]:
@@ -68,4 +69,4 @@ def _fields(entry: Named, *, with_page: bool) -> dict[str, str]:
         "cost": entry.cost,
         "description": entry.description,
     }
-    return {**fields, "page": _page(entry)} if with_page else fields
+    return {**fields, "page": _page(entry.id)} if with_page else fields
