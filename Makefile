@@ -48,8 +48,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## let the offline agent design mechanisms and rank them; again: resume (ARGS=--new: a new run)
 	$(BIN)/lra-design design --no-attribution --out $(OUT) $(ARGS)
 
+# Three processes on two processors: tests wait for the workers of the sandbox, and for time-outs.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 lint: $(READY) ## ruff, mypy, import-linter, shellcheck, hadolint
 	$(PIP_INSTALL) -e '.[dev]'

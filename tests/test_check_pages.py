@@ -142,7 +142,9 @@ def test_only_checks_after_training_are_without_an_example_that_fails() -> None:
     assert set(ENTRIES) - set(FAILS) == set(TRAINED)
 
 
-@pytest.mark.parametrize("check", FAILS)
+@pytest.mark.parametrize(
+    "check", [pytest.param(c, marks=pytest.mark.slow if i % 3 else []) for i, c in enumerate(FAILS)]
+)
 def test_the_check_rejects_the_example_that_fails(check: str, isolation: Isolation) -> None:
     report = judged_by_it_alone(check, "Fails", isolation)
     assert found(report) == {(check, facts(page(check))["Tier"])}, render_report(report)

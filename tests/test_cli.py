@@ -593,7 +593,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
         load_split(get_task("recall-probe"), split)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        code = run(["train", SOFTMAX, "--task", "recall-probe", "--out", str(tmp_path / "out")])
+        code = run(["train", MEAN, "--task", "recall-probe", "--out", str(tmp_path / "out")])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 3

@@ -15,11 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from agent_sandbox.isolation.survey import Trial
-from lra_design.cli import examination, run
-from lra_design.cli.examination import GROUPS, Group, engine_facts, folder_facts, within
-from lra_design.cli.facts import Fact, State
-from lra_design.cli.importing import Answer, Question, ask
-from lra_design.cli.requirements import Package, _recorded, pip_install, requirements
+from lra_design.cli.health import examination, run
+from lra_design.cli.health.examination import GROUPS, Group, engine_facts, folder_facts, within
+from lra_design.cli.health.facts import Fact, State
+from lra_design.cli.health.importing import Answer, Question, ask
+from lra_design.cli.health.requirements import Package, _recorded, pip_install, requirements
 from lra_design.home import HOME_VARIABLE
 from lra_design.kernels import KERNELS
 
@@ -254,7 +254,7 @@ def test_a_driver_and_no_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     answers = [Answer(found="PyTorch for CUDA 12.8 sees 1 card(s)")]
     answers += [Answer(error="kernel is not installed: pip install it")] * len(KERNELS)
     monkeypatch.setattr(
-        "lra_design.cli.importing.ask", lambda asked: zip(asked, answers, strict=True)
+        "lra_design.cli.health.importing.ask", lambda asked: zip(asked, answers, strict=True)
     )
     driver, cuda, *kernels = examination.gpu_facts()
     assert (driver.state, driver.found) == ("ok", "NVIDIA H200, driver 570.1")

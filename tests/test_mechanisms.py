@@ -126,7 +126,7 @@ def test_forward_and_gradients_equal_the_naive_twin(name: str, causal: bool, cas
 
 
 @every_decoding
-@pytest.mark.parametrize("L", [1, 37, 131])
+@pytest.mark.parametrize("L", [1, 37, pytest.param(131, marks=pytest.mark.slow)])
 def test_step_equals_forward(name: str, L: int) -> None:
     mechanism = build(name, True, L=L)
     x_BLD = draw(3, L, 12)

@@ -231,7 +231,7 @@ def test_the_installed_wheel_judges(installed: Path, tmp_path: Path) -> None:
 def test_the_installed_wheel_is_examined_by_its_own_metadata(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "from lra_design.cli.requirements import requirements, _recorded\n"
+    code = "from lra_design.cli.health.requirements import requirements, _recorded\n"
     code += "found = requirements(); assert found == _recorded(), found\n"
     code += "print(*sorted(found), len(found['']))"
     monkeypatch.setenv("PYTHONPATH", str(installed))

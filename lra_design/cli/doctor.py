@@ -15,7 +15,7 @@ import click
 from lra_design.visible import visible_text
 
 if TYPE_CHECKING:
-    from lra_design.cli.facts import Fact
+    from lra_design.cli.health.facts import Fact
 
 EXIT_NOT_READY = 3
 WIDTH = 80
@@ -47,7 +47,7 @@ def doctor(as_json: bool) -> int:
 
 def _examined(say: Callable[[str], None], *, quiet: bool) -> Iterator[Fact]:
     """All facts; each group's name is said before it is looked at, and most facts when found."""
-    from lra_design.cli.examination import GROUPS
+    from lra_design.cli.health.examination import GROUPS
 
     torch_works = False
     for group in GROUPS:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lra_design.cli.facts import Fact, State
-from lra_design.cli.requirements import package_facts
+from lra_design.cli.health.facts import Fact, State
+from lra_design.cli.health.requirements import package_facts
 
 if TYPE_CHECKING:
     from agent_sandbox.isolation.survey import Trial
@@ -228,7 +228,7 @@ def gpu_facts() -> Iterator[Fact]:
     import torch
 
     from agent_sandbox.isolation.cards import ask_driver
-    from lra_design.cli.importing import Answer, Question, ask
+    from lra_design.cli.health.importing import Answer, Question, ask
     from lra_design.kernels import KERNELS
 
     cards = [", driver ".join(row) for row in ask_driver("--query-gpu=name,driver_version")]

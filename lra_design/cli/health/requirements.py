@@ -12,8 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lra_design.cli.facts import Fact, State
-from lra_design.cli.importing import Question, ask
+from lra_design.cli.health.facts import Fact, State
+from lra_design.cli.health.importing import Question, ask
 from lra_design.installation import PROJECT, ROOT, installed_version
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ SECONDS = 120.0
 """For one question; the first import of PyTorch on a slow disk takes a good part of a minute."""
 _PROGRAM = (
     "import json, sys; path, questions = json.loads(sys.argv[1]); sys.path[:] = path; "
-    "from lra_design.cli.importing import answer_all; answer_all(questions)"
+    "from lra_design.cli.health.importing import answer_all; answer_all(questions)"
 )
 
 

@@ -1,0 +1,1 @@
+"""What `lra-design doctor` finds out about a machine."""
