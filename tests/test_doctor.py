@@ -15,7 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from agent_sandbox.isolation.survey import Trial
-from lra_design.cli.health import examination, run
+from lra_design.cli import run
+from lra_design.cli.health import examination
 from lra_design.cli.health.examination import GROUPS, Group, engine_facts, folder_facts, within
 from lra_design.cli.health.facts import Fact, State
 from lra_design.cli.health.importing import Answer, Question, ask
