@@ -256,7 +256,7 @@ def num_changes(old: Genome, new: Genome) -> int:
     return changes
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(genome=genomes, seed=st.integers(0, 2**32))
 def test_a_mutation_changes_one_thing(genome: Genome, seed: int) -> None:
     variation = mutate(random.Random(seed), genome)
@@ -265,7 +265,7 @@ def test_a_mutation_changes_one_thing(genome: Genome, seed: int) -> None:
     assert "\n" not in variation.change
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(genome=genomes, other=genomes, seed=st.integers(0, 2**32))
 def test_a_crossover_takes_one_branch(genome: Genome, other: Genome, seed: int) -> None:
     variation = cross(random.Random(seed), genome, other)

@@ -60,7 +60,7 @@ ALONE = {
     "LRA411": "broken/consumes_randomness",
 }
 """Check -> the module, without `.py`, that nothing else refuses."""
-QUICK = {"LRA102", "LRA108"}
+QUICK = {"LRA102"}
 """Asked by default; the others take minutes together."""
 
 

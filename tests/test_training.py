@@ -451,10 +451,8 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(k, marks=[pytest.mark.slow] if i else []) for i, k in enumerate(HONEST)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", HONEST)
 def test_honest_weights_of_unusual_kinds_are_trained_and_scored(
     isolation: Isolation, tmp_path: Path, kind: str
 ) -> None:
