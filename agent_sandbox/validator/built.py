@@ -20,8 +20,6 @@ WEIGHT_DTYPES = frozenset(
 """What a parameter can be after `float()` or `double()`."""
 LARGEST_COUNT = 2**80
 """Of operations or bytes; a whole number may come with more digits than a float has room for."""
-CIRCUMSTANCES = ("training", "autocast", "inference", "recorded")
-"""Ways of calling that a finding names."""
 Call = Callable[[str, Mapping[str, Any], Mapping[str, Tensor]], Message]
 """Asks the worker for an operation, with values and tensors."""
 
