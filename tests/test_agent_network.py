@@ -345,10 +345,11 @@ def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_host_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with Answering(tmp_path, f"127.0.0.1:{port}") as gateway:
-        answer = gateway.told(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
+    with socket.socket() as held:  # bound and not listening: nobody else takes the port meanwhile
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with Answering(tmp_path, f"127.0.0.1:{port}") as gateway:
+            answer = gateway.told(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 502 ")
 
 
