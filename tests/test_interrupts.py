@@ -119,6 +119,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, _own_home: Path) -> Path:
     assert lra_design(folder, {}, ["score", str(trained), *board])[0] == 0
     submit = ["submit", str(trained), *board, "--weights", "-o", str(folder / BUNDLES)]
     assert lra_design(folder, {}, submit)[0] == 0
+    (folder / BOARD / "dossiers.jsonl").unlink()  # so that the next `submit` validates again
     return folder
 
 
