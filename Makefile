@@ -38,8 +38,8 @@ $(READY): pyproject.toml constraints.txt
 	@test ! -e $(UNFINISHED) || rm -rf $(VENV)
 	@mkdir -p $(VENV) 2>/dev/null && touch $(UNFINISHED) 2>/dev/null || $(call fail,$(NEED_FOLDER))
 	@"$(PYTHON)" -m venv $(VENV) || $(call fail,$(NEED_VENV))
-	@echo "installing PyTorch and its company into $(VENV): some minutes, and a download of gigabytes, or of"
-	@echo "a tenth with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu, which leaves out CUDA"
+	@echo "installing PyTorch and its company into $(VENV): some minutes, and a download of gigabytes, or of far"
+	@echo "less with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu, which leaves out CUDA"
 	@$(PIP_INSTALL) -e '.[test]' || $(call fail,$(NEED_PACKAGES))
 	@$(BIN)/python -c 'import torch; print("torch", torch.__version__)'
 	@rm $(UNFINISHED)

@@ -21,8 +21,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     /usr/local/lib/lra-design/install.sh dependencies /src /opt/lra-design "$EXTRAS"
 
-# Hours of compiling with few jobs; each takes up to 10 GB of memory. Cards: 80 is Ampere, 90 Hopper,
-# 100 and 120 Blackwell.
+# Long with few jobs (MAX_JOBS), and much memory for each: neither was measured. Cards: 80 is Ampere,
+# 90 Hopper, 100 and 120 Blackwell.
 FROM dependencies AS kernels
 ARG MAX_JOBS=4
 ARG FLASH_ATTN_CUDA_ARCHS="80;90;100;120"

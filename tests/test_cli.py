@@ -547,6 +547,10 @@ def test_a_program_designs_behind_the_walls(
         (["--agent", "true", "--agent-env", "NOT_SET_ANYWHERE"], "found it not set"),
         (["--agent", "true", "--policy", "greedy"], "does all by itself"),
         (["--agent", "python 'agent.py"], "No closing quotation"),
+        (
+            ["--agent", "python 'agent.py", "--agent-network", "a.org", "--agent-network-unwalled"],
+            "No closing quotation",
+        ),
         (["--agent", "ls /"], "names /, which holds the run itself and its sealed results"),
     ],
 )

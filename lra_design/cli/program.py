@@ -65,13 +65,14 @@ def check_program(settings: DesignSettings, out: Path, trainings: Path | None = 
     out: the folder of the run. trainings: that it shares with others. Raises IsolationUnavailable
     where walls with a way out cannot be.
     """
-    from agent_sandbox.agents.external.program import passed_on, readable_by
+    from agent_sandbox.agents.external.program import passed_on, readable_by, words_of
     from agent_sandbox.isolation.opening import require_network
     from lra_design.cli.run_folder import RunFolder
 
     if settings.agent is None:
         _require_nothing_else(settings)
         return
+    words_of(settings.agent)
     passed_on(settings.agent_env)
     if settings.agent_network_unwalled and not settings.agent_network:
         raise UsageError("--agent-network-unwalled: expected --agent-network with hosts beside it.")

@@ -48,19 +48,23 @@ _SET_FOR_PROGRAMS = ("PATH", "HOME", "TMPDIR", "USER")
 _OF_A_SHELL = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ")
 
 
-def readable_by(command: str, workspace: Path) -> list[Path]:
-    """The files and folders that a command names: what it may read besides its workspace.
-
-    Raises UsageError for a command that no shell understands, and where a folder holds the run
-    itself, whose results are sealed.
-    """
+def words_of(command: str) -> list[str]:
+    """The words of a shell command. Raises UsageError for one that no shell understands."""
     try:
-        words = [Path(word) for word in shlex.split(command)]
+        return shlex.split(command)
     except ValueError as error:
         raise UsageError(
             f"expected a shell command after --agent, found {command!r}: {error}"
         ) from None
-    named = [word.resolve() for word in words if word.exists()]
+
+
+def readable_by(command: str, workspace: Path) -> list[Path]:
+    """The files and folders that a command names: what it may read besides its workspace.
+
+    Raises UsageError as `words_of`, and where a folder holds the run itself, whose results are
+    sealed.
+    """
+    named = [path.resolve() for path in map(Path, words_of(command)) if path.exists()]
     for path in named:
         if workspace.resolve().is_relative_to(path):
             raise UsageError(
@@ -75,9 +79,9 @@ def located(command: str) -> str:
     """`command` with the whole paths of the files and folders that it names from here.
 
     It runs in a workspace, from where they would not be found. The first word is a program, which
-    the shell looks up unless it is a path.
+    the shell looks up unless it is a path. Raises UsageError as `words_of`.
     """
-    for place, word in enumerate(shlex.split(command)):
+    for place, word in enumerate(words_of(command)):
         path = Path(word)
         if path.exists() and ("/" in word or (place > 0 and path.is_file())):
             spellings = "|".join(re.escape(text) for text in (shlex.quote(word), f'"{word}"', word))
