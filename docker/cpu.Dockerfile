@@ -32,11 +32,11 @@ COPY docker/health.py /usr/local/lib/lra-design/
 # Copied, not mounted: the cache of Podman 4.3 does not see what changes in a mount.
 COPY --from=wheel /dist /usr/local/share/lra-design
 RUN /usr/local/lib/lra-design/install.sh package /usr/local/share/lra-design /opt/lra-design
-COPY mechanisms/ /work/mechanisms/
+COPY mechanisms/ /lra/mechanisms/
 
 ENV PATH=/opt/lra-design/bin:/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PYTHONUNBUFFERED=1
 USER 10001:10001
-WORKDIR /work
+WORKDIR /lra
 VOLUME ["/home/lra", "/runs"]
 EXPOSE 8000
 # As Ctrl-C does: what is interrupted goes on with the same command.

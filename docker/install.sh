@@ -79,7 +79,7 @@ package() {
 user() {
     groupadd --gid "$USER_ID" lra
     useradd --uid "$USER_ID" --gid lra --home-dir /home/lra --create-home --shell /usr/sbin/nologin lra
-    install --directory --owner lra --group lra /runs /work
+    install --directory --owner lra --group lra /runs /lra
 }
 
 [ $# -gt 0 ] || fail "expected a step: system, dependencies, kernels, wheel, package or user"
