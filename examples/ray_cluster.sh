@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Ray cluster on one machine: a head and a second node as processes, a study whose trials run on either.
-# Needs the extra: pip install -c constraints.txt -e '.[ray]'. About two minutes on two cores.
+# Needs the extra: pip install -c constraints.txt -e '.[ray]'.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"

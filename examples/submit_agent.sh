@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Submit an agent: a class of three methods writes mechanisms behind the walls, its finalist is scored
-# beside a reference, and the journal says how it came there. About two minutes on two cores.
+# beside a reference, and the journal says how it came there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Submit a module: from a file to an entry that anybody can verify. About two minutes on two cores.
+# Submit a module: from a file to an entry that anybody can verify.
 # Two seeds, to be quick: a rank takes five (0 to 4).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A tournament of four agents whose llms are scripts: no network, no key. The same command goes on after
-# Ctrl-C. About three minutes on two cores; examples/tournaments/study.toml is a field of twenty.
+# Ctrl-C; examples/tournaments/study.toml is a field of twenty.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tune a reference under the protocol that candidates get: the first trial is the recipe as it stands, and
-# the winner is trained again with a fresh seed and scored. About a minute on two cores.
+# the winner is trained again with a fresh seed and scored.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"

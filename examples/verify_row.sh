@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Verify a row of a board: softmax attention of the demo's board as one file, validated again, scored again
-# from its weights, and one seed trained again. Run `make demo` first. About a minute on two cores.
+# from its weights, and one seed trained again. Run `make demo` first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
